@@ -1,0 +1,1 @@
+"""The wsremote name server: clients find servers by name."""

@@ -1,0 +1,1 @@
+"""The client (floor 3): sessions, the shallow package, the import hook, proxies."""

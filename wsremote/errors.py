@@ -1,0 +1,126 @@
+"""Every exception wsremote raises itself (floor 0, imports nothing).
+
+::
+
+    WsRemoteError
+     +-- ConnectionFailed (ConnectionError)   no session could be opened
+     |    +-- AuthenticationFailed (PermissionError)
+     |    +-- VersionMismatch
+     +-- SessionClosed (ConnectionError)      the session is over, and why
+     +-- ProtocolError                        the rules of docs/protocol.md are broken
+     |    +-- LocalProtocolError              by us
+     |    +-- RemoteProtocolError             by the other side
+     +-- CodecError
+     |    +-- EncodeError (TypeError)         a value cannot travel; the message names it
+     |    +-- DecodeError (ValueError)        a payload cannot be read
+     +-- StaleHandle (LookupError)            released, or of another session
+     +-- NotExposed (PermissionError)         exists, and is not served
+     +-- LimitExceeded                        a bound of the server or the client
+     +-- CallCancelled                        the server ended the call on request
+     +-- ReadOnlyCopy (TypeError)             a write to a copy of what the server owns
+     +-- ShadowedPackage (ImportError)        a local package of the same name is installed
+     +-- RemoteError                          a remote exception whose class cannot be built here
+
+What a served function raises is none of these: it arrives as its own class.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AuthenticationFailed",
+    "CallCancelled",
+    "CodecError",
+    "ConnectionFailed",
+    "DecodeError",
+    "EncodeError",
+    "LimitExceeded",
+    "LocalProtocolError",
+    "NotExposed",
+    "ProtocolError",
+    "ReadOnlyCopy",
+    "RemoteError",
+    "RemoteProtocolError",
+    "SessionClosed",
+    "ShadowedPackage",
+    "StaleHandle",
+    "VersionMismatch",
+    "WsRemoteError",
+]
+
+
+class WsRemoteError(Exception):
+    """Base of all errors raised by wsremote itself."""
+
+
+class ConnectionFailed(WsRemoteError, ConnectionError):
+    """No session could be opened. The message says where, why and what to try."""
+
+
+class AuthenticationFailed(ConnectionFailed, PermissionError):
+    """One side could not prove that it knows the token."""
+
+
+class VersionMismatch(ConnectionFailed):
+    """Client and server speak no common version of the protocol."""
+
+
+class SessionClosed(WsRemoteError, ConnectionError):
+    """The session is over: closed here, closed by the server, or cut off."""
+
+
+class ProtocolError(WsRemoteError):
+    """A rule of the wire protocol was broken."""
+
+
+class LocalProtocolError(ProtocolError):
+    """This side tried to break a rule: a bug in wsremote or in its use."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The other side broke a rule: it is broken, hostile, or no wsremote peer."""
+
+
+class CodecError(WsRemoteError):
+    """A value and its payload could not be turned into each other."""
+
+
+class EncodeError(CodecError, TypeError):
+    """A value cannot travel. The message names where in the argument it sits."""
+
+
+class DecodeError(CodecError, ValueError):
+    """A payload cannot be read: truncated, malformed, or not permitted."""
+
+
+class StaleHandle(WsRemoteError, LookupError):
+    """A handle that the session does not have: released, or of another session."""
+
+
+class NotExposed(WsRemoteError, PermissionError):
+    """The name exists on the server and is not served to this client."""
+
+
+class LimitExceeded(WsRemoteError):
+    """A bound was reached. The message names the bound and its flag."""
+
+
+class CallCancelled(WsRemoteError):
+    """The call was ended on the server because this side asked for it."""
+
+
+class ReadOnlyCopy(WsRemoteError, TypeError):
+    """A write to the copy of a container that the server still owns."""
+
+
+class ShadowedPackage(WsRemoteError, ImportError):
+    """`install()` would hide a package that is installed here."""
+
+
+class RemoteError(WsRemoteError):
+    """A remote exception whose class cannot be rebuilt on this side.
+
+    Attributes:
+        remote_type: Dotted name of the class on the other side.
+    """
+
+    remote_type: str = ""

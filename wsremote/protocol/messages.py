@@ -1,0 +1,267 @@
+"""What is said: one class a message, and what the fields may be.
+
+On the wire a message is one msgpack array: its type number, then its fields in
+the order written here. `docs/protocol.md` has the same on one page.
+
+Fields that every numbered message starts with:
+
+* `seq`: position in the numbered messages of its direction, from 1, without gaps.
+* `ack`: the highest `seq` received from the other side.
+
+Payloads are bytes that only `codec/` reads. A payload that refers to buffers is
+preceded by them, as `Chunk`s of transfers that the message lists.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+from types import MappingProxyType, NoneType
+from typing import Any, Final, NamedTuple
+
+__all__ = [
+    "PROTOCOL_VERSION",
+    "Ack",
+    "Bye",
+    "Cancel",
+    "Challenge",
+    "Chunk",
+    "ClassInfo",
+    "Exec",
+    "Fault",
+    "Fetch",
+    "Hello",
+    "Message",
+    "Modules",
+    "Op",
+    "Open",
+    "Output",
+    "Ping",
+    "Pong",
+    "Refused",
+    "Release",
+    "Result",
+    "Target",
+    "Welcome",
+]
+
+PROTOCOL_VERSION: Final = 1
+
+Target = str | int
+"""What an exec message is about: a handle, or a name of the tree (`pkg.mod:C`, `pkg.mod`)."""
+
+
+class Op(enum.IntEnum):
+    """What an exec message does with its target. The payload holds `(args, kwargs)`."""
+
+    CALL = 0  # target(*args, **kwargs): a function, a class, a callable object
+    METHOD = 1  # target.name(*args, **kwargs)
+    GET = 2  # target.name
+    SET = 3  # target.name = args[0]
+    DELETE = 4  # del target.name
+    SPECIAL = 5  # the special method `name` (of protocol/specials.py) of the target
+
+
+class Hello(NamedTuple):
+    """Client, first on a connection: which versions, which token, a nonce."""
+
+    oldest: int
+    newest: int
+    key_id: str
+    nonce: bytes
+
+
+class Challenge(NamedTuple):
+    """Server, in answer: the version chosen, and the proof that it knows the token."""
+
+    version: int
+    nonce: bytes
+    epoch: bytes
+    proof: bytes
+
+
+class Refused(NamedTuple):
+    """Server, instead of `Challenge` or `Welcome`: no session, and why. Then it closes."""
+
+    code: str
+    text: str
+
+
+class Open(NamedTuple):
+    """Client: its own proof, and a session please.
+
+    `open_nonce` makes it idempotent, `attach` counts the client's connection attempts,
+    `tree` is the digest of the tree the client has ("" for none), `installed` the root
+    packages of the data type registry that the client can import, `client` describes it.
+    """
+
+    proof: bytes
+    open_nonce: bytes
+    attach: int
+    tree: str
+    installed: dict[str, str]
+    client: dict[str, Any]
+
+
+class Welcome(NamedTuple):
+    """Server: the session. `index` is None if the tree is the one the client has.
+
+    `limits` names every bound with its value, `secret` will prove a resume.
+    """
+
+    session: str
+    secret: bytes
+    tree: str
+    index: dict[str, Any] | None
+    limits: dict[str, int]
+    server: dict[str, Any]
+
+
+class Fetch(NamedTuple):
+    """Client: the documents of these modules, please (digests). Unnumbered: it asks for constants."""
+
+    digests: list[str]
+
+
+class Modules(NamedTuple):
+    """Server: module documents by digest, as one zlib stream of a msgpack map."""
+
+    documents: bytes
+
+
+class Exec(NamedTuple):
+    """Do something with a target. From the client, or from the server to call a client object.
+
+    `call` identifies it for its sender: never reused. `lane` is the thread of control whose
+    calls run in order. `parent` is the other side's call it is nested in, or None.
+    """
+
+    seq: int
+    ack: int
+    call: int
+    lane: int
+    parent: int | None
+    op: int
+    target: Target
+    name: str | None
+    payload: bytes
+    transfers: list[int] | None
+
+
+class Result(NamedTuple):
+    """A call's value. `changes` holds what the call changed in its container arguments."""
+
+    seq: int
+    ack: int
+    call: int
+    payload: bytes
+    changes: bytes | None
+    transfers: list[int] | None
+
+
+class Fault(NamedTuple):
+    """A call's exception. `executed` is False if no code of the target has run."""
+
+    seq: int
+    ack: int
+    call: int
+    executed: bool
+    payload: bytes
+    changes: bytes | None
+
+
+class Output(NamedTuple):
+    """What a call has printed: stream 1 (stdout) or 2 (stderr), raw."""
+
+    seq: int
+    ack: int
+    call: int
+    stream: int
+    text: str
+
+
+class ClassInfo(NamedTuple):
+    """Before the first handle of a class: the number it has in this session.
+
+    `node` is None if the class is in the tree under `path`, else its JSON document.
+    """
+
+    seq: int
+    ack: int
+    number: int
+    path: str
+    node: bytes | None
+
+
+class Release(NamedTuple):
+    """Handles that this side no longer holds: `[handle, times received]` each."""
+
+    seq: int
+    ack: int
+    handles: list[list[int]]
+
+
+class Cancel(NamedTuple):
+    """End a call of mine: not started if queued, interrupted if running."""
+
+    seq: int
+    ack: int
+    call: int
+
+
+class Chunk(NamedTuple):
+    """A piece of a buffer, before the message that lists its transfer."""
+
+    transfer: int
+    total: int
+    offset: int
+    data: bytes
+
+
+class Ack(NamedTuple):
+    """A received `seq`, when no numbered message has carried it for a while."""
+
+    ack: int
+
+
+class Ping(NamedTuple):
+    """Are you there? `token` comes back."""
+
+    token: int
+    ack: int
+
+
+class Pong(NamedTuple):
+    """I am."""
+
+    token: int
+    ack: int
+
+
+class Bye(NamedTuple):
+    """The session ends now, and why. What it holds is freed."""
+
+    reason: str
+
+
+Message = (
+    Hello
+    | Challenge
+    | Refused
+    | Open
+    | Welcome
+    | Fetch
+    | Modules
+    | Exec
+    | Result
+    | Fault
+    | Output
+    | ClassInfo
+    | Release
+    | Cancel
+    | Chunk
+    | Ack
+    | Ping
+    | Pong
+    | Bye
+)

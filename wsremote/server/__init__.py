@@ -1,0 +1,1 @@
+"""The server (floor 3): listener, sessions, lanes, dispatch, policy, output."""
