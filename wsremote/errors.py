@@ -6,6 +6,7 @@
      +-- ConnectionFailed (ConnectionError)   no session could be opened
      |    +-- AuthenticationFailed (PermissionError)
      |    +-- VersionMismatch
+     +-- ConnectionLost (ConnectionError)     one connection is gone; carries the close code
      +-- SessionClosed (ConnectionError)      the session is over, and why
      +-- ProtocolError                        the rules of docs/protocol.md are broken
      |    +-- LocalProtocolError              by us
@@ -31,6 +32,7 @@ __all__ = [
     "CallCancelled",
     "CodecError",
     "ConnectionFailed",
+    "ConnectionLost",
     "DecodeError",
     "EncodeError",
     "LimitExceeded",
@@ -62,6 +64,20 @@ class AuthenticationFailed(ConnectionFailed, PermissionError):
 
 class VersionMismatch(ConnectionFailed):
     """Client and server speak no common version of the protocol."""
+
+
+class ConnectionLost(WsRemoteError, ConnectionError):
+    """A connection that was open is gone.
+
+    Attributes:
+        code: WebSocket close code (RFC 6455 section 7.4); 1006 if no close frame came.
+        reason: Text of the close frame, or what the operating system said.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"the connection was lost: {reason or 'no reason given'} ({code})")
+        self.code = code
+        self.reason = reason
 
 
 class SessionClosed(WsRemoteError, ConnectionError):

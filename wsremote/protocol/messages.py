@@ -16,11 +16,16 @@ from __future__ import annotations
 
 import enum
 import itertools
-from types import MappingProxyType, NoneType
+import types
+import typing
 from typing import Any, Final, NamedTuple
 
 __all__ = [
+    "NUMBERED",
+    "NUMBERS",
     "PROTOCOL_VERSION",
+    "SHAPES",
+    "TYPES",
     "Ack",
     "Bye",
     "Cancel",
@@ -33,6 +38,7 @@ __all__ = [
     "Hello",
     "Message",
     "Modules",
+    "Numbered",
     "Op",
     "Open",
     "Output",
@@ -112,13 +118,16 @@ class Welcome(NamedTuple):
     session: str
     secret: bytes
     tree: str
-    index: dict[str, Any] | None
+    modules: dict[str, Any] | None
     limits: dict[str, int]
     server: dict[str, Any]
 
 
 class Fetch(NamedTuple):
-    """Client: the documents of these modules, please (digests). Unnumbered: it asks for constants."""
+    """Client: the documents of these modules, please (digests).
+
+    Unnumbered, as its answer is: both are about constants.
+    """
 
     digests: list[str]
 
@@ -265,3 +274,47 @@ Message = (
     | Pong
     | Bye
 )
+
+Numbered = Exec | Result | Fault | Output | ClassInfo | Release | Cancel
+"""The messages that change a session's state; each has its place in the sequence."""
+
+NUMBERED: Final = typing.get_args(Numbered)
+
+# The number of each type on the wire. Numbers are never given again.
+TYPES: Final[dict[int, type[Message]]] = {
+    1: Hello,
+    2: Challenge,
+    3: Refused,
+    4: Open,
+    5: Welcome,
+    6: Fetch,
+    7: Modules,
+    16: Exec,
+    17: Result,
+    18: Fault,
+    19: Output,
+    20: ClassInfo,
+    21: Release,
+    22: Cancel,
+    32: Chunk,
+    33: Ack,
+    34: Ping,
+    35: Pong,
+    36: Bye,
+}
+NUMBERS: Final[dict[type[Message], int]] = {cls: number for number, cls in TYPES.items()}
+
+
+def _shapes(cls: type[Message]) -> frozenset[tuple[type, ...]]:
+    """Every tuple of exact types that the fields of a message may have."""
+    choices = []
+    for hint in typing.get_type_hints(cls).values():
+        options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        choices.append([typing.get_origin(option) or option for option in options])
+    return frozenset(itertools.product(*choices))
+
+
+SHAPES: Final[dict[int, frozenset[tuple[type, ...]]]] = {
+    number: _shapes(cls) for number, cls in TYPES.items()
+}
+"""For each type number, the exact field types that are accepted: one set look-up a message."""

@@ -11,13 +11,13 @@ exec messages and on the command line. A name without a colon is a module.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 __all__ = [
+    "OBJECT",
     "ClassNode",
     "FunctionNode",
     "ModuleNode",
@@ -30,7 +30,19 @@ __all__ = [
     "digest_of",
 ]
 
+OBJECT: Final = "builtins:object"
+_TITLES: Final = {
+    "variable": "variables",
+    "function": "functions",
+    "class": "classes",
+    "reference": "references",
+}
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[str, Any]:
+    """The empty mapping, shared by all nodes that have no members."""
+    return _NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,13 @@ class Parameter:
     default: str | None = None
     annotation: str | None = None
 
+    def __str__(self) -> str:
+        stars = {2: "*", 4: "**"}.get(self.kind, "")
+        note = "" if self.annotation is None else f": {self.annotation}"
+        equals = " = " if note else "="
+        default = "" if self.default is None else f"{equals}{self.default}"
+        return f"{stars}{self.name}{note}{default}"
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:
@@ -65,6 +84,19 @@ class Signature:
     parameters: tuple[Parameter, ...] = ()
     returns: str | None = None
     binds: bool = True
+
+    def __str__(self) -> str:
+        """As Python shows it: `(a, /, b: int = 1, *, c=None) -> str`."""
+        shown: list[str] = []
+        kinds = [parameter.kind for parameter in self.parameters]
+        for index, parameter in enumerate(self.parameters):
+            if parameter.kind == 3 and 2 not in kinds and 3 not in kinds[:index]:
+                shown.append("*")
+            shown.append(str(parameter))
+            if parameter.kind == 0 and 0 not in kinds[index + 1 :]:
+                shown.append("/")
+        returns = "" if self.returns is None else f" -> {self.returns}"
+        return f"({', '.join(shown)}){returns}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +115,10 @@ class VariableNode:
     value: str | None = None
     doc: str | None = None
     kind: ClassVar[str] = "variable"
+
+    def __str__(self) -> str:
+        value = "" if self.value is None else f" = {self.value}"
+        return f"{self.name}: {self.type.removeprefix('builtins:')}{value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +145,12 @@ class FunctionNode:
     line: int | None = None
     kind: ClassVar[str] = "function"
 
+    def __str__(self) -> str:
+        words = [self.binding if self.binding.endswith("method") else "", self.flow]
+        words = [word for word in words if word not in ("", "method")]
+        signature = "(...)" if self.signature is None else self.signature
+        return " ".join([*words, f"{self.name}{signature}"])
+
 
 @dataclass(frozen=True, slots=True)
 class PropertyNode:
@@ -125,6 +167,10 @@ class PropertyNode:
     settable: bool = False
     kind: ClassVar[str] = "property"
 
+    def __str__(self) -> str:
+        note = "" if self.type is None else f": {self.type}"
+        return f"property {self.name}{note}"
+
 
 @dataclass(frozen=True, slots=True)
 class ReferenceNode:
@@ -137,6 +183,9 @@ class ReferenceNode:
     name: str
     target: str
     kind: ClassVar[str] = "reference"
+
+    def __str__(self) -> str:
+        return f"{self.name} -> {self.target}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +208,11 @@ class ClassNode:
     name: str
     qualname: str
     module: str
-    bases: tuple[str, ...] = ("builtins:object",)
-    mro: tuple[str, ...] = ("builtins:object",)
+    bases: tuple[str, ...] = (OBJECT,)
+    mro: tuple[str, ...] = (OBJECT,)
     metaclass: str = "builtins:type"
     traits: tuple[str, ...] = ()
-    members: Mapping[str, Node] = field(default=_NOTHING)
+    members: Mapping[str, Node] = field(default_factory=_nothing)
     specials: tuple[str, ...] = ()
     unset: tuple[str, ...] = ()
     signature: Signature | None = None
@@ -177,6 +226,15 @@ class ClassNode:
         """`module:qualname`, the name of the class on the wire."""
         return f"{self.module}:{self.qualname}"
 
+    def __repr__(self) -> str:
+        return f"<ClassNode {self.path}>"
+
+    def __str__(self) -> str:
+        """The class with its members, one a line."""
+        bases = [base.removeprefix("builtins:") for base in self.bases if base != OBJECT]
+        head = f"class {self.name}({', '.join(bases)})" if bases else f"class {self.name}"
+        return "\n".join([head, *_indented(self.members.values())])
+
 
 @dataclass(frozen=True, slots=True)
 class ModuleNode:
@@ -184,22 +242,42 @@ class ModuleNode:
 
     Attributes:
         is_package: Whether it has submodules of its own (`__path__`).
-        exports: The module's `__all__`; None if it has none.
-        members: Public names in order of definition. Submodules are not members unless the
-            module binds them itself.
+        exports: The module's `__all__`, sorted; None if it has none.
+        members: Public names: what is defined here in order of definition, then references
+            sorted. Submodules are not members unless the module binds them itself.
+        bases: Classes that the classes of this module inherit from and that are no members
+            of any module of the tree, by path; without those of `builtins`.
         file: Source file, relative to the folder that holds the top-level package.
     """
 
     name: str
     is_package: bool = False
     exports: tuple[str, ...] | None = None
-    members: Mapping[str, Node] = field(default=_NOTHING)
+    members: Mapping[str, Node] = field(default_factory=_nothing)
+    bases: Mapping[str, ClassNode] = field(default_factory=_nothing)
     doc: str | None = None
     file: str | None = None
     kind: ClassVar[str] = "module"
 
+    def __repr__(self) -> str:
+        return f"<ModuleNode {self.name}>"
+
+    def __str__(self) -> str:
+        """The module with its members by kind, one a line."""
+        lines = [f"{'package' if self.is_package else 'module'} {self.name}"]
+        for kind, title in _TITLES.items():
+            chosen = [node for node in self.members.values() if node.kind == kind]
+            if chosen:
+                lines += ["", title, *_indented(chosen)]
+        return "\n".join(lines)
+
 
 Node = VariableNode | FunctionNode | PropertyNode | ReferenceNode | ClassNode
+
+
+def _indented(nodes: Iterable[Node]) -> list[str]:
+    """The nodes as lines, four spaces in."""
+    return [f"    {line}" for node in nodes for line in str(node).splitlines()]
 
 
 def digest_of(document: bytes) -> str:

@@ -1,0 +1,7 @@
+"""Sequential reads of an attribute of an object that lives on the server."""
+
+from __future__ import annotations
+
+from workloads import Workload
+
+ATTRIBUTE = Workload("attribute", "counter.value", 2000, lambda result: result == 7)

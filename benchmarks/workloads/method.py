@@ -1,0 +1,7 @@
+"""Sequential calls of a method of an object that lives on the server."""
+
+from __future__ import annotations
+
+from workloads import Workload
+
+METHOD = Workload("method", "counter.add(1, 2)", 2000, lambda result: result == 3)

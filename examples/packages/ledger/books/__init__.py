@@ -1,0 +1,1 @@
+"""Accounts that keep what is booked."""

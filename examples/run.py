@@ -1,0 +1,102 @@
+"""Serve real packages and use them from a Python that has none: `python3 examples/run.py`.
+
+Needs Python 3.11 or newer and a package index. Makes two environments in the checkout:
+`.venv/server` with wsremote, pandas, sympy and networkx, and `.venv/client` with wsremote
+alone. Starts `wsremote serve` in the first and runs the examples (all, or the ones named as
+arguments) in the second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+BINARIES = "Scripts" if os.name == "nt" else "bin"
+INSTALLED = ["pandas", "sympy", "networkx"]
+SERVED = [
+    *(*INSTALLED, "json", "statistics", "decimal"),
+    *(str(HERE / "packages" / "garden"), str(HERE / "packages" / "ledger")),
+]
+
+
+def main() -> None:
+    """Install, serve, run, and say how it went."""
+    if sys.version_info < (3, 11):
+        sys.exit(f"wsremote needs Python 3.11 or newer, and this is {sys.version.split()[0]}.")
+    scripts = [HERE / Path(name).name for name in sys.argv[1:]] or sorted(HERE.glob("*.py"))
+    scripts = [script for script in scripts if script != Path(__file__).resolve()]
+    server = environment("server", *INSTALLED)
+    client = environment("client")
+    with tempfile.TemporaryDirectory() as folder:
+        ready_file = Path(folder) / "ready.json"
+        token = secrets.token_urlsafe(32)
+        process = subprocess.Popen(
+            [server / "wsremote", "serve", *SERVED, "--port", "0", "--ready-file", ready_file],
+            env={**os.environ, "WSREMOTE_TOKEN": token},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            show_banner(process)
+            url = json.loads(ready_file.read_text())["url"]
+            failed = [script.name for script in scripts if not run(client, script, url, token)]
+        finally:
+            process.terminate()
+            code = process.wait()
+    if failed or code != 0:
+        sys.exit(f"\nFailed: {', '.join(failed) or f'the server ended with {code}'}")
+    print(f"\nAll {len(scripts)} examples ran; the server has ended.")
+
+
+def environment(name: str, *packages: str) -> Path:
+    """A virtual environment with wsremote and `packages`; its folder of programs.
+
+    Installs again only if pyproject.toml or the list has changed.
+    """
+    home = ROOT / ".venv" / name
+    programs = home / BINARIES
+    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest() + str(packages)
+    stamp = home / "wsremote-installed"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return programs
+    print(f"Installing {', '.join(['wsremote', *packages])} in {home} ...", flush=True)
+    try:
+        venv.create(home, with_pip=True, clear=True)
+    except subprocess.CalledProcessError:
+        sys.exit("This Python cannot make virtual environments. Debian: apt install python3-venv")
+    command = [programs / "python", "-m", "pip", "install", "--quiet", "--editable", ROOT]
+    if subprocess.run([*command, *packages], check=False).returncode != 0:
+        sys.exit("pip failed, its message is above. Is the package index reachable from here?")
+    stamp.write_text(wanted)
+    return programs
+
+
+def show_banner(process: subprocess.Popen[str]) -> None:
+    """Print what the server prints, until it listens."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        if "Ctrl-C to stop" in line:
+            return
+    sys.exit("The server did not start; its message is above.")
+
+
+def run(client: Path, script: Path, url: str, token: str) -> bool:
+    """Run one example; whether it went well."""
+    print(f"\n== {script.name}", flush=True)
+    variables = {"WSREMOTE_URL": url, "WSREMOTE_TOKEN": token, "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run([client / "python", script], env={**os.environ, **variables}, check=False)
+    return done.returncode == 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""Shallow classes."""
+
+from __future__ import annotations
+
+import collections.abc
+import inspect
+from typing import Any, get_origin
+
+import pytest
+
+
+def test_construction_is_one_message_and_gives_a_proxy(goods: Any, caller: Any) -> None:
+    """Through the class, a class method or a factory: the same class."""
+    apple = goods.Apple("a", weight=2)
+    assert type(apple) is goods.Apple
+    assert caller.log == [("call", "shop.goods:Apple", None, ("a",), {"weight": 2})] or (
+        caller.log[0][3] == ("a", 2)
+    )
+    assert len(caller.log) == 1
+    assert type(goods.Apple.named("b")) is goods.Apple
+    assert type(goods.Fruit.__new__(goods.Fruit)) is goods.Fruit
+
+
+def test_bases_are_kept(goods: Any, caller: Any) -> None:
+    """The MRO is the server's, and `isinstance` asks nobody."""
+    assert goods.LoudApple.__mro__ == (
+        goods.LoudApple,
+        goods.Apple,
+        goods.Fruit,
+        goods.Loud,
+        object,
+    )
+    assert goods.LoudApple.__bases__ == (goods.Apple, goods.Loud)
+    apple = goods.Apple("a")
+    caller.log.clear()
+    assert isinstance(apple, goods.Fruit)
+    assert not isinstance(apple, goods.Loud)
+    assert issubclass(goods.LoudApple, goods.Loud)
+    assert not isinstance(3, goods.Fruit)
+    assert caller.log == []
+
+
+def test_class_attributes_are_read_and_set_on_the_server(goods: Any, caller: Any) -> None:
+    """From the class, from a subclass and from an instance, one message each."""
+    apple = goods.Apple("a")
+    caller.log.clear()
+    assert goods.Fruit.kind == "fruit"
+    assert goods.Apple.kind == "fruit"
+    assert apple.kind == "fruit"
+    goods.Fruit.made = 7
+    assert goods.Apple.made == 7
+    goods.Fruit.made = 0
+    assert [entry[:3] for entry in caller.log] == [
+        ("get", "shop.goods:Fruit", "kind"),
+        ("get", "shop.goods:Apple", "kind"),
+        ("get", caller.shallow.handle_of(apple), "kind"),
+        ("set", "shop.goods:Fruit", "made"),
+        ("get", "shop.goods:Apple", "made"),
+        ("set", "shop.goods:Fruit", "made"),
+    ]
+
+
+def test_a_new_class_attribute_is_the_servers(goods: Any, caller: Any) -> None:
+    """Also where a shallow method had the name."""
+    goods.Loud.size = 3
+    assert goods.Loud.size == 3
+    assert goods.LoudApple("x").size == 3
+    del goods.Loud.size
+    with pytest.raises(AttributeError, match="has no attribute 'size'"):
+        goods.Loud.size
+    original = goods.Loud.shout
+    goods.Loud.shout = 4
+    assert goods.LoudApple("x").shout == 4
+    caller.inventory.objects["shop.goods:Loud"].shout = lambda self: "!"
+    del original
+
+
+def test_methods_run_on_the_server(goods: Any, caller: Any) -> None:
+    """Instance, class and static methods, one message each."""
+    apple = goods.Apple("a")
+    caller.log.clear()
+    assert apple.eat(2, fast=True) == "a:2:True"
+    assert goods.Fruit.double(4) == 8
+    assert apple.double(4) == 8
+    assert len(caller.log) == 3
+    assert str(inspect.signature(apple.eat)) == "(bites, *, fast=False)"
+    assert goods.Fruit.eat.__qualname__ == "Fruit.eat"
+
+
+def test_a_base_method_called_on_its_class_is_the_base_method(goods: Any) -> None:
+    """`Base.m(derived)` does not run the override."""
+    apple = goods.Apple("a")
+    assert apple.who() == "apple"
+    assert goods.Fruit.who(apple) == "fruit"
+    assert goods.Fruit.who(goods.LoudApple("b")) == "fruit"
+
+
+def test_a_class_tells_what_it_is(goods: Any, caller: Any) -> None:
+    """Signature, documentation, name, members: nothing is asked."""
+    assert str(inspect.signature(goods.Fruit)) == "(name, weight=1.0)"
+    assert str(inspect.signature(goods.Apple)) == "(name, weight=1.0)"
+    assert goods.Fruit.__doc__ == "A fruit."
+    assert repr(goods.Fruit.Stone) == "<class 'shop.goods.Fruit.Stone'>"
+    assert {"eat", "weight", "kind", "named", "Stone"} <= set(dir(goods.Apple))
+    assert not [name for name in dir(goods.Apple) if "wsremote" in name]
+    assert caller.log == []
+
+
+def test_nested_classes_work(goods: Any) -> None:
+    """They are members of their class, by the same name as on the server."""
+    stone = goods.Fruit.Stone(3)
+    assert stone.size == 3
+    assert type(stone) is goods.Fruit.Stone
+    assert goods.Apple("a").Stone is goods.Fruit.Stone
+
+
+def test_exceptions_are_real(caller: Any) -> None:
+    """Served and builtin bases both catch them; a rebuilt one is local and complete."""
+    errors = caller.shallow.module("shop.errors")
+    assert errors.BadPrice.__mro__[1:4] == (errors.ShopError, ValueError, Exception)
+    for kind in (errors.BadPrice, errors.ShopError, ValueError):
+        with pytest.raises(kind) as caught:
+            errors.fail(7)
+    error = caught.value
+    caller.log.clear()
+    assert type(error) is errors.BadPrice
+    assert error.args == ("bad price 7",)
+    assert error.price == 7
+    assert str(error) == "bad price 7"
+    error.add_note("n")
+    assert error.__notes__ == ["n"]
+    assert caller.shallow.handle_of(error) is None
+    assert not hasattr(error, "nothing")
+    assert caller.log == []
+
+
+def test_an_exception_made_here_is_one_of_the_server(caller: Any) -> None:
+    """It has a handle, can be raised, and its fields are read there."""
+    errors = caller.shallow.module("shop.errors")
+    made = errors.BadPrice(3)
+    assert len(caller.log) == 1
+    assert isinstance(made, ValueError)
+    assert (made.price, made.tip()) == (3, "pay less")
+    assert (str(made), repr(made)) == ("bad price 3", "BadPrice('bad price 3')")
+    cause = ValueError()
+    with pytest.raises(errors.ShopError) as caught:
+        raise made from cause
+    assert caught.value is made
+    assert caught.value.__cause__ is cause
+    assert str(errors.Loss("it")) == "lost it"
+
+
+def test_a_rebuilt_exception_runs_its_methods_on_the_server(caller: Any) -> None:
+    """Without a handle, the exception itself is what is sent."""
+    errors = caller.shallow.module("shop.errors")
+    with pytest.raises(errors.BadPrice) as caught:
+        errors.fail(7)
+    caller.log.clear()
+    assert caught.value.tip() == "pay less"
+    assert [entry[:3] for entry in caller.log] == [("method", "shop.errors:BadPrice", "tip")]
+
+
+def test_enumerations(goods: Any) -> None:
+    """Members keep their identity; the class is a container."""
+    red = goods.Color.RED
+    assert red is goods.Color.RED
+    assert red is goods.Color["RED"]
+    assert red is goods.Color(1)
+    assert isinstance(red, goods.Color)
+    assert (red.name, red.value) == ("RED", 1)
+    assert [member.name for member in goods.Color] == ["RED", "GREEN"]
+    assert len(goods.Color) == 2
+    assert red in goods.Color
+    assert list(goods.Color.__members__) == ["RED", "GREEN"]
+    assert goods.Color.GREEN != red
+
+
+def test_generic_classes_can_be_subscripted(goods: Any, caller: Any) -> None:
+    """Locally, and what is made is an object of the class."""
+    alias = goods.Box[int]
+    assert get_origin(alias) is goods.Box
+    assert caller.log == []
+    assert alias(5).content == 5
+
+
+def test_abstract_bases_of_python_are_bases(goods: Any, caller: Any) -> None:
+    """Their mixin methods are the server's, one message each."""
+    shelf = goods.Shelf()
+    assert isinstance(shelf, collections.abc.Mapping)
+    caller.log.clear()
+    assert shelf.get("a") == 1
+    assert "b" in shelf
+    assert len(shelf) == 2
+    assert len(caller.log) == 3
+    assert sorted(shelf) == ["a", "b"]
+    with pytest.raises(TypeError):
+        hash(shelf)
+
+
+def test_the_server_decides_what_is_abstract(goods: Any, caller: Any) -> None:
+    """Its error arrives; a concrete subclass works."""
+    with pytest.raises(TypeError, match="abstract"):
+        goods.Base()
+    assert len(caller.log) == 1
+    assert goods.Job().run() == "ran"
+
+
+def test_what_derives_from_a_builtin_container_has_its_methods(goods: Any, caller: Any) -> None:
+    """A served subclass of dict is used as one."""
+    stock = goods.Stock(a=1)
+    caller.log.clear()
+    assert stock["a"] == 1
+    stock["b"] = 2
+    assert len(stock) == 2
+    assert stock.get("b") == 2
+    assert stock.total() == 3
+    assert len(caller.log) == 5
+
+
+def test_subclassing_is_refused_clearly(goods: Any) -> None:
+    """Until it is supported, it says so."""
+    with pytest.raises(TypeError, match=r"not supported yet: Mine derives from shop.goods:Fruit"):
+        type("Mine", (goods.Fruit,), {})

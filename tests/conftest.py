@@ -1,0 +1,52 @@
+"""Fixtures of the end-to-end tests."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import OpenSession, Serve, ServedProcess, start_server
+
+import wsremote
+
+
+@pytest.fixture(autouse=True)
+def isolated_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the user's settings, or a tree that another test has cached."""
+    for name in [name for name in os.environ if name.startswith("WSREMOTE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("WSREMOTE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """`serve("pkg", "--flag", path=(folder,))` starts a server; all end with the test."""
+    with contextlib.ExitStack() as stack:
+        folders = (tmp_path / f"server-{number}" for number in itertools.count())
+
+        def start(*arguments: str, **settings: Any) -> ServedProcess:
+            folder = next(folders)
+            folder.mkdir()
+            served = start_server(*arguments, folder=folder, **settings)
+            stack.callback(served.stop)
+            return served
+
+        yield start
+
+
+@pytest.fixture
+def session() -> Iterator[OpenSession]:
+    """`session(served)` opens a session of its own; all close with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def connect(served: ServedProcess) -> wsremote.Session:
+            opened = wsremote.connect(served.url, token=served.token, new=True)
+            stack.callback(opened.close)
+            return opened
+
+        yield connect

@@ -1,0 +1,127 @@
+"""Ctrl-C, and output that comes while a call runs. In client processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from harness import ROOT, ServedProcess
+
+
+@pytest.fixture
+def client(sample: ServedProcess) -> Iterator[subprocess.Popen[str]]:
+    """A Python that runs the script given to it on stdin, unbuffered."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "WSREMOTE_URL": sample.url,
+        "WSREMOTE_TOKEN": sample.token,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", "import sys; exec(sys.stdin.readline())"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        text=True,
+    )
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def run(process: subprocess.Popen[str], script: str) -> None:
+    """Give a script to the client."""
+    assert process.stdin is not None
+    process.stdin.write(f"exec({script!r})\n")
+    process.stdin.flush()
+
+
+def expect(process: subprocess.Popen[str], line: str) -> None:
+    """Wait for the client to print a line."""
+    assert process.stdout is not None
+    assert process.stdout.readline().rstrip("\n") == line
+
+
+def test_an_interrupt_ends_a_waiting_call_and_the_session_goes_on(
+    client: subprocess.Popen[str],
+) -> None:
+    """It raises within 0.3 s, the server stops the call, and the next call works at once."""
+    run(
+        client,
+        """
+import time, wsremote
+session = wsremote.connect()
+functions, clock = session.modules.samplepkg.functions, session.modules.time
+print("calling", flush=True)
+try:
+    functions.busy(60)
+except KeyboardInterrupt:
+    interrupted = time.monotonic()
+    assert functions.add(1, 2) == 3
+    print("quick" if time.monotonic() - interrupted < 2 else "slow", flush=True)
+# The server's lane is free: the interrupted call does not run on.
+print(functions.add(3, 4), session.closed, flush=True)
+session.close()
+""",
+    )
+    expect(client, "calling")
+    expect_running(client)
+    client.send_signal(signal.SIGINT)
+    expect(client, "quick")
+    expect(client, "7 False")
+    assert client.wait(10) == 0
+
+
+def expect_running(process: subprocess.Popen[str]) -> None:
+    """The served function says that it has begun."""
+    expect(process, "busy")
+
+
+def test_a_storm_of_interrupts_loses_no_session(client: subprocess.Popen[str]) -> None:
+    """Interrupts at random moments of a loop of small calls: every answer is right."""
+    run(
+        client,
+        """
+import random, signal, wsremote
+session = wsremote.connect()
+add = session.modules.samplepkg.functions.add
+add(0, 0)
+caught = 0
+number = 0
+random.seed(7)
+while caught < 100:
+    signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 2e-3))
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        while True:
+            number += 1
+            answer = add(number, 1)
+            assert answer == number + 1, (answer, number)
+    except KeyboardInterrupt:
+        caught += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert add(caught, caught) == 2 * caught
+print("right", session.closed, flush=True)
+""",
+    )
+    expect(client, "right False")
+
+
+def test_output_comes_while_the_call_runs(client: subprocess.Popen[str]) -> None:
+    """A served function's prints are seen before it returns, in order with the result."""
+    run(
+        client,
+        """
+import wsremote
+session = wsremote.connect()
+functions = session.modules.samplepkg.functions
+print("result", functions.talk_and_wait(), flush=True)
+""",
+    )
+    expect(client, "one")
+    expect(client, "two")
+    expect(client, "result 3")

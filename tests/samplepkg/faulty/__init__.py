@@ -1,0 +1,1 @@
+"""Submodules that cannot be imported, beside one that can."""

@@ -1,0 +1,3 @@
+"""Has nothing wrong with it."""
+
+FINE = True

@@ -1,0 +1,5 @@
+"""A subpackage."""
+
+from .deep.leaf import Leaf, grow  # noqa: F401
+
+LEVEL = 1

@@ -1,0 +1,1 @@
+"""Left out, as tests are."""

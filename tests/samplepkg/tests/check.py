@@ -1,0 +1,3 @@
+"""Left out, as tests are."""
+
+SEEN = True

@@ -1,0 +1,280 @@
+"""WebSocket connections over real sockets, byte for byte."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Protocol, Side
+
+from wsremote.errors import ConnectionLost
+from wsremote.transport.connection import SocketConnection
+from wsremote.transport.pipe import PlainPipe
+from wsremote.transport.poller import Poller
+
+LIMIT = 1024 * 1024
+PATIENCE = 5.0
+
+
+class Keeper:
+    """An owner that keeps what the poller gives it."""
+
+    def __init__(self, connection: SocketConnection, poller: Poller, *, hot: bool = False) -> None:
+        self.connection = connection
+        self.messages: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.lost: queue.SimpleQueue[ConnectionLost] = queue.SimpleQueue()
+        self.hot = hot
+        connection.owner = self
+        poller.watch(connection)
+
+    def on_messages(self) -> bool:
+        inbox = self.connection.inbox
+        while inbox:
+            self.messages.put(inbox.popleft())
+        return self.hot
+
+    def on_tick(self, now: float) -> bool:
+        return False
+
+    def on_lost(self, error: ConnectionLost) -> None:
+        self.lost.put(error)
+
+
+@pytest.fixture
+def poller() -> Iterator[Poller]:
+    """A running poller; its thread ends with the test."""
+    before = threading.active_count()
+    poller = Poller("test")
+    poller.start()
+    yield poller
+    poller.stop()
+    assert threading.active_count() == before
+
+
+@pytest.fixture
+def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two connected TCP sockets."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        one = socket.create_connection(listener.getsockname())
+        other, _ = listener.accept()
+    with closing(one), closing(other):
+        yield one, other
+
+
+def connection_of(sock: socket.socket, side: Side, *, max_size: int = LIMIT) -> SocketConnection:
+    """An open WebSocket over a socket."""
+    return SocketConnection(PlainPipe(sock), Protocol(side), max_size=max_size, received=b"")
+
+
+def take(connection: SocketConnection, count: int) -> list[bytes]:
+    """Read until `count` messages have come."""
+    messages: list[bytes] = []
+    with connection.reading:
+        while len(messages) < count:
+            inbox = connection.receive(PATIENCE)
+            while inbox:
+                messages.append(inbox.popleft())
+    return messages
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536, 300_000])
+@pytest.mark.parametrize("side", [Side.CLIENT, Side.SERVER])
+def test_messages_of_every_header_size_arrive(
+    side: Side, size: int, poller: Poller, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    """7, 16 and 64 bit lengths, masked and not."""
+    sender = connection_of(sockets[0], side)
+    receiver = connection_of(sockets[1], Side.SERVER if side is Side.CLIENT else Side.CLIENT)
+    Keeper(sender, poller)
+    message = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    sender.send(message)
+    assert take(receiver, 1) == [message]
+
+
+def test_frames_are_those_of_the_library(
+    poller: Poller, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    """The library's own parser reads what is written by hand."""
+    client = connection_of(sockets[0], Side.CLIENT)
+    Keeper(client, poller)
+    reader = Protocol(Side.SERVER)
+    for message in (b"", b"small", b"m" * 126, b"l" * 70_000):
+        client.send(message)
+    frames: list[Frame] = []
+    while len(frames) < 4:
+        reader.receive_data(sockets[1].recv(65536))
+        frames += [event for event in reader.events_received() if isinstance(event, Frame)]
+    assert [bytes(frame.data) for frame in frames] == [b"", b"small", b"m" * 126, b"l" * 70_000]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_cutting_of_the_stream_gives_the_same_messages(data: st.DataObject) -> None:
+    """Frames, fragments and pings in between, received in arbitrary pieces."""
+    messages = data.draw(st.lists(st.binary(max_size=300), min_size=1, max_size=5))
+    stream = b""
+    for message in messages:
+        if data.draw(st.booleans()):
+            half = len(message) // 2
+            parts = [
+                Frame(Opcode.BINARY, message[:half], fin=False),
+                Frame(Opcode.PING, b"between"),
+                Frame(Opcode.CONT, message[half:]),
+            ]
+        else:
+            parts = [Frame(Opcode.BINARY, message)]
+        stream += b"".join(part.serialize(mask=True) for part in parts)
+    one, other = socket.socketpair()
+    poller = Poller("test")
+    poller.start()
+    with closing(one), closing(other):
+        connection = connection_of(other, Side.SERVER)
+        connection.poller = poller
+        received: list[bytes] = []
+        while stream:
+            cut = data.draw(st.integers(1, len(stream)))
+            one.sendall(stream[:cut])
+            stream = stream[cut:]
+            inbox = connection.receive(PATIENCE)
+            while inbox:
+                received.append(inbox.popleft())
+        assert received == messages
+    poller.stop()
+
+
+def test_a_ping_is_answered(poller: Poller, sockets: tuple[socket.socket, socket.socket]) -> None:
+    """RFC 6455 section 5.5.2, by the library; a message behind it is not lost."""
+    server = connection_of(sockets[1], Side.SERVER)
+    Keeper(server, poller)
+    sockets[0].sendall(
+        Frame(Opcode.PING, b"hi").serialize(mask=True)
+        + Frame(Opcode.BINARY, b"message").serialize(mask=True)
+    )
+    assert isinstance(server.owner, Keeper)
+    assert server.owner.messages.get(timeout=PATIENCE) == b"message"
+    assert sockets[0].recv(100) == Frame(Opcode.PONG, b"hi").serialize(mask=False)
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (Frame(Opcode.TEXT, b"text").serialize(mask=True), 1003),
+        (Frame(Opcode.BINARY, b"unmasked").serialize(mask=False), 1002),
+        (b"\xc2\x80\0\0\0\0", 1002),
+        (Frame(Opcode.CONT, b"of nothing").serialize(mask=True), 1002),
+        (b"\x82\xff" + (LIMIT + 1).to_bytes(8) + b"mask", 1009),
+        (b"\x82\xff\xff\xff\xff\xff\xff\xff\xff\xffmask", 1009),
+        (b"\x89\xfe\0\xc8" + bytes(204), 1002),
+        (b"GET / HTTP/1.1\r\n\r\n", 1002),
+    ],
+    ids=["text", "unmasked", "rsv", "cont", "too big", "huge", "long ping", "http"],
+)
+def test_violations_close_with_their_code(
+    data: bytes, code: int, poller: Poller, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    """The other side gets a close frame that says why, and this one is closed."""
+    server = connection_of(sockets[1], Side.SERVER)
+    keeper = Keeper(server, poller)
+    sockets[0].sendall(data)
+    answer = b""
+    while piece := sockets[0].recv(100):
+        answer += piece
+    assert answer[:1] == b"\x88"
+    assert int.from_bytes(answer[2:4]) == code
+    assert keeper.lost.get(timeout=PATIENCE).code == code
+
+
+def test_a_cut_inside_a_frame_is_a_lost_connection(
+    poller: Poller, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    """Half a frame is no message."""
+    server = connection_of(sockets[1], Side.SERVER)
+    keeper = Keeper(server, poller)
+    frame = Frame(Opcode.BINARY, b"message").serialize(mask=True)
+    sockets[0].sendall(frame + frame[:5])
+    sockets[0].shutdown(socket.SHUT_WR)
+    assert keeper.messages.get(timeout=PATIENCE) == b"message"
+    assert keeper.lost.get(timeout=PATIENCE).code == 1006
+    assert keeper.messages.empty()
+
+
+def test_closing_is_polite_on_both_sides(
+    poller: Poller, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    """What was sent before the close arrives; both sides learn code and reason."""
+    client = connection_of(sockets[0], Side.CLIENT)
+    server = connection_of(sockets[1], Side.SERVER)
+    here, there = Keeper(client, poller), Keeper(server, poller)
+    client.send(b"last words")
+    client.close(4242, "enough")
+    assert there.messages.get(timeout=PATIENCE) == b"last words"
+    lost = there.lost.get(timeout=PATIENCE)
+    assert (lost.code, lost.reason) == (4242, "enough")
+    assert here.lost.get(timeout=PATIENCE).code == 4242
+    with pytest.raises(ConnectionLost, match="enough"):
+        client.send(b"more")
+
+
+def test_what_the_socket_does_not_take_is_sent_by_the_poller(
+    poller: Poller, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    """A sender waits only past the backlog limit, and order is kept."""
+    client = connection_of(sockets[0], Side.CLIENT)
+    server = connection_of(sockets[1], Side.SERVER)
+    Keeper(client, poller)
+    messages = [bytes([number]) * 500_000 for number in range(40)]
+    sender = threading.Thread(target=lambda: [client.send(message) for message in messages])
+    sender.start()
+    assert take(server, len(messages)) == messages
+    sender.join(PATIENCE)
+    assert not sender.is_alive()
+
+
+def test_senders_of_many_threads_do_not_mix(
+    poller: Poller, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    """Each message arrives whole, and those of one thread in order."""
+    client = connection_of(sockets[0], Side.CLIENT)
+    server = connection_of(sockets[1], Side.SERVER)
+    Keeper(client, poller)
+
+    def send(name: int) -> None:
+        for number in range(200):
+            client.send(bytes([name, number]) * 100)
+
+    threads = [threading.Thread(target=send, args=[name]) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    received = take(server, 800)
+    for name in range(4):
+        mine = [message for message in received if message[0] == name]
+        assert mine == [bytes([name, number]) * 100 for number in range(200)]
+    for thread in threads:
+        thread.join()
+
+
+def test_a_reader_and_the_poller_share_a_connection(
+    poller: Poller, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    """At rest the poller reads; heated, the calling thread; then the poller again."""
+    client = connection_of(sockets[0], Side.CLIENT)
+    server = connection_of(sockets[1], Side.SERVER)
+    Keeper(client, poller)
+    keeper = Keeper(server, poller)
+    client.send(b"cold")
+    assert keeper.messages.get(timeout=PATIENCE) == b"cold"
+    with server.reading:
+        poller.heat(server)
+        client.send(b"hot")
+        assert list(server.receive(PATIENCE)) == [b"hot"]
+        server.inbox.clear()
+    # Nobody reads now, and nobody said so: the poller finds out by itself.
+    client.send(b"cold again")
+    assert keeper.messages.get(timeout=PATIENCE) == b"cold again"

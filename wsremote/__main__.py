@@ -1,0 +1,8 @@
+"""`python -m wsremote`, the same as `wsremote`."""
+
+from __future__ import annotations
+
+from wsremote.cli import main
+
+if __name__ == "__main__":
+    main()

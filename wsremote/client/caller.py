@@ -1,0 +1,89 @@
+"""What shallow code asks of its session, and its parts of the package they belong to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import ModuleType
+
+    from wsremote.protocol.messages import Target
+    from wsremote.tree.info import InfoTree
+
+__all__ = ["Caller", "Home"]
+
+
+class Caller(Protocol):
+    """A session as the shallow package sees it.
+
+    Every method but `release` is one message and one round trip; it gives what the server
+    gave, or raises what was raised there. A target is a handle, or the name of a module
+    (`pkg.mod`), class or function (`pkg.mod:C`).
+    """
+
+    @property
+    def url(self) -> str:
+        """Where the server is, for origins and reprs."""
+
+    @property
+    def id(self) -> str:
+        """Which session this is."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session is over."""
+
+    def call(self, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
+        """`target(*args, **kwargs)`: a function, a class, a callable object."""
+
+    def call_method(
+        self, target: Target, name: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None
+    ) -> Any:
+        """`target.name(*args, **kwargs)`."""
+
+    def get(self, target: Target, name: str) -> Any:
+        """`target.name`."""
+
+    def set(self, target: Target, name: str, value: Any) -> None:
+        """`target.name = value`."""
+
+    def delete(self, target: Target, name: str) -> None:
+        """`del target.name`."""
+
+    def special(self, target: Target, name: str, args: tuple[Any, ...]) -> Any:
+        """The special method `name`; on a class, that of its metaclass (`iter(Color)`)."""
+
+    def release(self, handle: int, count: int) -> None:
+        """A proxy is gone that was received `count` times.
+
+        Called from weakref callbacks, which may run anywhere: does no I/O, takes no lock.
+        """
+
+
+class Home(Protocol):
+    """The shallow package of a session, as its modules and classes see it."""
+
+    @property
+    def caller(self) -> Caller:
+        """The session."""
+
+    @property
+    def tree(self) -> InfoTree:
+        """What is served."""
+
+    @property
+    def roots(self) -> set[str]:
+        """Names of the top-level packages, those included that only hold what is served."""
+
+    def class_at(self, path: str) -> type:
+        """The shallow class of a path of the tree."""
+
+    def referred(self, owner: str, name: str, target: str) -> Any:
+        """What `name` of `owner` stands for: the object at `target`."""
+
+    def submodule(self, name: str) -> ModuleType | None:
+        """The shallow module of a full name; None if none is served under it."""
+
+    def children(self, name: str) -> Iterable[str]:
+        """The names, without dots, of the submodules of a package."""

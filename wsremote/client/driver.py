@@ -1,0 +1,590 @@
+"""Drives one session on the client: calls out, answers in, from any number of threads.
+
+A calling thread writes its request and, unless another thread is reading already, reads
+until its own answer comes; what it reads for others it hands to them. It alone writes
+what its call prints and runs what its call calls back: no receiver ever does. When
+nobody calls, the process's poller reads.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import sys
+import threading
+import time
+import warnings
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from ..codec import wire
+from ..codec.faults import decode_fault, encode_fault
+from ..codec.values import Buffer, ValueCodec
+from ..codec.writeback import WRITE_BACK_LIMIT, apply_changes, containers_of
+from ..errors import ConnectionLost, LimitExceeded, RemoteProtocolError, SessionClosed
+from ..protocol.messages import (
+    NUMBERED,
+    Ack,
+    Bye,
+    Cancel,
+    Chunk,
+    ClassInfo,
+    Exec,
+    Fault,
+    Fetch,
+    Modules,
+    Op,
+    Output,
+    Ping,
+    Pong,
+    Release,
+    Result,
+)
+from ..protocol.sequence import Sequence
+from ..protocol.transfers import Transfers, chunks_of
+from .background import Background
+from .lending import Lending
+from .waiting import Lanes, Over, Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..protocol.messages import Message, Numbered, Target, Welcome
+    from ..transport.connection import SocketConnection
+    from ..transport.poller import Poller
+
+__all__ = ["Driver"]
+
+logger = logging.getLogger("wsremote.client")
+
+PATIENCE: Final = 1.0
+"""Seconds that one reception waits; a thread that needs longer receives again."""
+
+KEEPALIVE: Final = 15.0
+"""Seconds of silence after which the server is asked whether it is there (half of what
+the strictest common proxies allow)."""
+
+_DOCUMENTS_LIMIT: Final = 512 * 1024 * 1024
+"""Bytes of an info tree, uncompressed: pandas has 9 MB."""
+
+_NO_KWARGS: Final[dict[str, Any]] = {}
+
+SILENCE: Final = 45.0
+"""Seconds of silence after which the connection counts as lost."""
+
+
+class Driver:
+    """One open session.
+
+    Args:
+        connection: Opened, and watched by `poller`.
+        poller: Of this process.
+        welcome: What the server has said of the session.
+        url: Where it is.
+    """
+
+    def __init__(
+        self, connection: SocketConnection, poller: Poller, welcome: Welcome, url: str
+    ) -> None:
+        self.id = welcome.session
+        self.url = url
+        self.connection = connection
+        self.limits = welcome.limits
+        # Why the session is over; None while it is open.
+        self.closed_because: str | None = None
+        # Messages sent, for the tests that count them.
+        self.messages = 0
+        self.lending = Lending(self, welcome.server)
+        self.codec = ValueCodec(self.lending)
+
+        self._poller = poller
+        self._pid = os.getpid()
+        self._sequence = Sequence()
+        self._transfers = Transfers(sys.maxsize)
+        # Orders numbering and writing.
+        self._sending = threading.Lock()
+        self._call_numbers = itertools.count(1)
+        self._transfer_numbers = itertools.count(1)
+        self._lanes = Lanes(itertools.count(1))
+        # Calls without an answer, by their number; those whose answer nobody wants any more.
+        self._calls: dict[int, Waiting] = {}
+        self._abandoned: set[int] = set()
+        self._sleepers: deque[Waiting] = deque()
+        # Buffers of answers and callbacks that have not been decoded.
+        self._buffers: dict[int, list[bytearray]] = {}
+        # Who waits for module documents: they are answered in order.
+        self._fetches: deque[Waiting] = deque()
+        # Handles that this side has let go of. Weak reference callbacks append here.
+        self._released: deque[tuple[int, int]] = deque()
+        # Runs callbacks that no waiting call has caused.
+        self._background = Background(f"wsremote-callbacks-{self.id[:8]}")
+        self._ended = threading.Event()
+        self._seen = (0, time.monotonic())
+        self._handlers: dict[type[Message], Callable[[Any], None]] = {
+            Result: self._on_answer,
+            Fault: self._on_answer,
+            Output: self._on_output,
+            Exec: self._on_exec,
+            ClassInfo: self._on_class_info,
+            Release: self._on_release,
+            Cancel: self._on_cancel,
+            Chunk: self._transfers.receive,
+            Modules: self._on_modules,
+            Ack: self._on_ack,
+            Ping: self._on_ping,
+            Pong: self._on_pong,
+            Bye: self._on_bye,
+        }
+
+    def start(self) -> None:
+        """Take over the connection."""
+        self.connection.owner = self
+        self._poller.watch(self.connection)
+        self._poller.call_at(time.monotonic() + KEEPALIVE / 3, self._look_after)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session is over."""
+        return self.closed_because is not None
+
+    # ---- of client.caller.Caller -----------------------------------------------------
+
+    def call(self, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
+        """`target(*args, **kwargs)` on the server."""
+        __tracebackhide__ = True
+        return self._execute(Op.CALL, target, None, args, kwargs)
+
+    def call_method(
+        self, target: Target, name: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None
+    ) -> Any:
+        """`target.name(*args, **kwargs)` on the server."""
+        __tracebackhide__ = True
+        return self._execute(Op.METHOD, target, name, args, kwargs)
+
+    def get(self, target: Target, name: str) -> Any:
+        """`target.name` on the server."""
+        __tracebackhide__ = True
+        return self._execute(Op.GET, target, name, (), None)
+
+    def set(self, target: Target, name: str, value: Any) -> None:
+        """`target.name = value` on the server."""
+        __tracebackhide__ = True
+        self._execute(Op.SET, target, name, (value,), None)
+
+    def delete(self, target: Target, name: str) -> None:
+        """`del target.name` on the server."""
+        __tracebackhide__ = True
+        self._execute(Op.DELETE, target, name, (), None)
+
+    def special(self, target: Target, name: str, args: tuple[Any, ...]) -> Any:
+        """What Python's syntax asks of `target` through a special method, on the server."""
+        __tracebackhide__ = True
+        return self._execute(Op.SPECIAL, target, name, args, None)
+
+    def release(self, handle: int, count: int) -> None:
+        """Let go of a handle; the server hears of it with the next message.
+
+        Called by weak references at any moment, so it does nothing but append.
+        """
+        self._released.append((handle, count))
+
+    # ---- a call, in the thread that makes it -----------------------------------------
+
+    def _execute(
+        self,
+        op: Op,
+        target: Target,
+        name: str | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+    ) -> Any:
+        """One exec message and its answer."""
+        __tracebackhide__ = True
+        if self.closed_because is not None:
+            raise self._over()
+        kwargs = kwargs or _NO_KWARGS
+        containers = containers_of(args, kwargs, too_large=_warn_too_large)
+        encoded = self.codec.encode_call(args, kwargs)
+        waiting, lane = Waiting(), self._lanes.mine
+        call = next(self._call_numbers)
+        try:
+            transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None
+            self._calls[call] = waiting
+            self.send(
+                Exec, call, lane.number, lane.parent, op, target, name, encoded.payload, transfers
+            )
+            answer = self._wait(waiting)
+        except ConnectionLost as error:
+            self._calls.pop(call, None)
+            raise self._over() from error
+        except BaseException:
+            self._abandon(call)
+            raise
+        buffers = self._buffers.pop(call) if call in self._buffers else ()
+        if answer.changes is not None:
+            apply_changes(containers, answer.changes, self.codec)
+        if isinstance(answer, Fault):
+            raise decode_fault(answer.payload, self.codec, self.url)
+        return self.codec.decode(answer.payload, buffers, containers)
+
+    def _wait(self, waiting: Waiting) -> Result | Fault:
+        """Wait for the answer to a call; meanwhile show its output and run its callbacks."""
+        connection, inbox = self.connection, waiting.inbox
+        reading = connection.reading
+        while True:
+            while inbox:
+                message = inbox.popleft()
+                if isinstance(message, (Result, Fault)):
+                    return message
+                if isinstance(message, Output):
+                    _show(message)
+                elif isinstance(message, Exec):
+                    self._run_callback(message)
+                else:
+                    raise self._over()
+            lost = False
+            try:
+                if reading.acquire(blocking=False):
+                    if connection.resting:
+                        self._poller.heat(connection)
+                    while not inbox:
+                        self._read(PATIENCE)
+            except ConnectionLost:
+                lost = True
+            finally:
+                # An interrupt can come between acquire() and the next statement.
+                if reading._is_owned():  # type: ignore[attr-defined]
+                    reading.release()
+                    self._wake_another()
+            if lost:
+                self._poller.rest(connection)
+            if not inbox:
+                self._sleep(waiting)
+
+    def _sleep(self, waiting: Waiting) -> None:
+        """Wait until there is something in the inbox, or nobody reads."""
+        lock = waiting.fall_asleep()
+        self._sleepers.append(waiting)
+        if not waiting.inbox:
+            lock.acquire(timeout=PATIENCE)
+        waiting.asleep = None
+
+    def _wake_another(self) -> None:
+        """The reader leaves: another thread that waits takes over."""
+        while self._sleepers:
+            if self._sleepers.popleft().wake():
+                return
+
+    def _abandon(self, call: int) -> None:
+        """Nobody wants the answer any more: tell the server, and drop it when it comes."""
+        if self._calls.pop(call, None) is None or self.closed:
+            return
+        self._abandoned.add(call)
+        try:
+            self.send(Cancel, call)
+        except ConnectionLost as error:
+            logger.debug("! call %d was not cancelled: %s", call, error)
+
+    def _over(self) -> SessionClosed:
+        """What a use of a session that is over raises."""
+        reason = self.closed_because or "the connection was lost"
+        return SessionClosed(
+            f"the session {self.id[:8]} at {self.url} is over: {reason}; its remote objects are"
+            " gone. wsremote.connect(...) opens a new one"
+        )
+
+    # ---- callbacks -------------------------------------------------------------------
+
+    def _run_callback(self, message: Exec) -> None:
+        """Run what the server calls, in this thread, and answer."""
+        lane = self._lanes.mine
+        lane.callbacks.append(message.call)
+        try:
+            reply = self._perform(message)
+        except KeyboardInterrupt as error:
+            self.send(Fault, message.call, True, encode_fault(error, self.codec), None)
+            raise
+        finally:
+            lane.callbacks.pop()
+        self.send(*reply)
+
+    def _perform(self, message: Exec) -> tuple[Any, ...]:
+        """Decode, execute, encode: what to answer to a callback."""
+        executed = False
+        try:
+            buffers = self._buffers.pop(-message.call, ())
+            args, kwargs, _ = self.codec.decode_call(message.payload, buffers)
+            if not isinstance(message.target, int) or message.op != Op.CALL:
+                raise RemoteProtocolError("the server may only call functions that it was given")
+            function: Any = self.lending.lent(message.target)
+            executed = True
+            encoded = self.codec.encode_result([function(*args, **kwargs)])
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            payload = encode_fault(error, self.codec)
+            return Fault, message.call, executed, payload, None
+        transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None
+        return Result, message.call, encoded.payload, None, transfers
+
+    # ---- sending, from any thread ----------------------------------------------------
+
+    def send(self, kind: type[Numbered], *fields: Any) -> None:
+        """Number a message and send it, behind the releases that are due.
+
+        Raises:
+            ConnectionLost: The session is over.
+        """
+        if os.getpid() != self._pid:
+            raise SessionClosed(
+                "this process was forked from the one that has the session, which alone may use"
+                " it: call wsremote.connect(...) here"
+            )
+        with self._sending:
+            if self._released:
+                self._send_numbered(Release, self._take_released())
+            self._send_numbered(kind, *fields)
+
+    def _send_numbered(self, kind: type[Numbered], *fields: Any) -> None:
+        """Requires `_sending`."""
+        connection = self.connection
+        before = connection.messages_sent
+        try:
+            connection.send(wire.write(kind(*self._sequence.number(), *fields)))
+        finally:
+            # Also if an interrupt came when the message was on its way already.
+            if connection.messages_sent != before:
+                self._sequence.left()
+                self.messages += 1
+
+    def _take_released(self) -> list[list[int]]:
+        """The handles to release, with counts."""
+        handles = []
+        while self._released:
+            handles.append(list(self._released.popleft()))
+        return handles
+
+    def _send_buffers(self, buffers: Iterable[Buffer]) -> list[int]:
+        """Send buffers in chunks, ahead of the message that will list them."""
+        transfers = []
+        for buffer in buffers:
+            transfers.append(transfer := next(self._transfer_numbers))
+            for chunk in chunks_of(transfer, memoryview(buffer)):
+                self.connection.send(wire.write(chunk))
+        return transfers
+
+    def fetch(self, digests: list[str], timeout: float) -> dict[str, bytes]:
+        """The documents of modules, from the server."""
+        waiting = Waiting()
+        with self._sending:
+            self._fetches.append(waiting)
+            self.connection.send(wire.write(Fetch(digests)))
+        deadline = time.monotonic() + timeout
+        while not waiting.inbox:
+            if self.closed:
+                raise self._over()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.url} did not send its info tree in {timeout:.0f} s")
+            if self.connection.reading.acquire(blocking=False):
+                try:
+                    self._read(PATIENCE)
+                finally:
+                    self.connection.reading.release()
+            else:
+                self._sleep(waiting)
+        message = waiting.inbox.popleft()
+        assert isinstance(message, Modules)
+        return wire.unpack_documents(message.documents, _DOCUMENTS_LIMIT)
+
+    # ---- receiving, by the holder of connection.reading ------------------------------
+
+    def _read(self, timeout: float) -> None:
+        """Receive, and hand each message to whom it is for.
+
+        A message leaves the connection's inbox when it has been handed over: an interrupt
+        in between has it handed over again, which its number or its call tells.
+        """
+        inbox = self.connection.receive(timeout)
+        while inbox:
+            try:
+                for message in wire.read(inbox[0]):
+                    self._route(message)
+            except KeyError as error:
+                self._violated(f"{error} is not expected in an open session")
+            except (RemoteProtocolError, LimitExceeded) as error:
+                self._violated(str(error))
+            inbox.popleft()
+
+    def _route(self, message: Message) -> None:
+        """Hand one message over; a numbered one counts as received when that is done."""
+        handler = self._handlers[type(message)]
+        if not isinstance(message, NUMBERED):
+            handler(message)
+        elif self._sequence.is_next(message):
+            handler(message)
+            self._sequence.admit(message)
+
+    def _hand(self, waiting: Waiting, message: Message) -> None:
+        waiting.inbox.append(message)
+        if waiting.asleep is not None:
+            waiting.wake()
+
+    def _on_answer(self, message: Result | Fault) -> None:
+        call = message.call
+        if isinstance(message, Result) and message.transfers and call not in self._buffers:
+            self._buffers[call] = self._transfers.claim(message.transfers)
+        waiting = self._calls.get(call)
+        if waiting is not None:
+            self._hand(waiting, message)
+            self._calls.pop(call, None)
+        elif call in self._abandoned:
+            self._abandoned.discard(call)
+            if isinstance(message, Result):
+                # It may hold handles, which decoding makes ours to release.
+                self._background.submit(lambda: self._discard(message))
+        else:
+            logger.debug("! an answer to call %d, for which nobody waits", call)
+
+    def _discard(self, message: Result) -> None:
+        """Decode an answer that nobody wants, so that what it lends is released."""
+        self.codec.decode(message.payload, self._buffers.pop(message.call, ()))
+
+    def _on_output(self, message: Output) -> None:
+        if waiting := self._calls.get(message.call):
+            self._hand(waiting, message)
+
+    def _on_exec(self, message: Exec) -> None:
+        if message.transfers and -message.call not in self._buffers:
+            self._buffers[-message.call] = self._transfers.claim(message.transfers)
+        waiting = self._calls.get(message.parent) if message.parent is not None else None
+        if waiting is not None:
+            self._hand(waiting, message)
+        else:
+            self._background.submit(lambda: self._run_callback(message))
+
+    def _on_class_info(self, message: ClassInfo) -> None:
+        self.lending.class_announced(message.number, message.path, message.node)
+
+    def _on_release(self, message: Release) -> None:
+        for handle, count in message.handles:
+            self.lending.handles.release(handle, count)
+
+    def _on_cancel(self, message: Cancel) -> None:
+        """A callback runs in a thread of the user, who alone may interrupt it."""
+
+    def _on_modules(self, message: Modules) -> None:
+        if not self._fetches:
+            raise RemoteProtocolError("module documents came that nobody asked for")
+        self._hand(self._fetches.popleft(), message)
+
+    def _on_ack(self, message: Ack) -> None:
+        self._sequence.acknowledge(message.ack)
+
+    def _on_ping(self, message: Ping) -> None:
+        self._sequence.acknowledge(message.ack)
+        self.connection.send(wire.write(Pong(message.token, self._sequence.received)))
+
+    def _on_pong(self, message: Pong) -> None:
+        self._sequence.acknowledge(message.ack)
+
+    def _on_bye(self, message: Bye) -> None:
+        self.closed_because = self.closed_because or message.reason
+        self.connection.close(1000, "bye")
+
+    def _violated(self, text: str) -> None:
+        """The server has broken the protocol: nothing it says is to be trusted."""
+        self.closed_because = self.closed_because or f"the server broke the protocol: {text}"
+        self.connection.close(4400, text[:100])
+
+    # ---- of transport.base.Owner, in the poller's thread -----------------------------
+
+    def on_messages(self) -> bool:
+        """Hand over what came. Whoever waits for it has been woken, and reads on if it must."""
+        self._read(0)
+        return False
+
+    def on_tick(self, now: float) -> bool:
+        """Send what has been due for a tick without a call that took it along."""
+        try:
+            self._send_due()
+        except ConnectionLost as error:
+            logger.debug("! session %s: %s", self.id, error)
+        return False
+
+    def on_lost(self, error: ConnectionLost) -> None:
+        """The session ends with its connection."""
+        if self.closed_because is None:
+            self.closed_because = str(error)
+        self._ended.set()
+        for waiting in [*self._calls.values(), *self._fetches]:
+            waiting.inbox.append(Over)
+            waiting.wake()
+        self._calls.clear()
+        self._background.stop()
+        self.lending.clear()
+        logger.info("= session %s ended: %s", self.id, self.closed_because)
+
+    def _send_due(self) -> None:
+        """Releases and acknowledgements that no call has carried."""
+        with self._sending:
+            if self._released:
+                self._send_numbered(Release, self._take_released())
+            if (ack := self._sequence.ack_due(idle=True)) is not None:
+                self.connection.send(wire.write(ack))
+
+    def _look_after(self) -> None:
+        """Every few seconds: send what is due, and see that the server is there."""
+        if self._ended.is_set():
+            return
+        now = time.monotonic()
+        activity, since = self._seen
+        if self.connection.activity != activity:
+            self._seen = self.connection.activity, now
+        elif now - since > SILENCE:
+            self.connection.abort(f"the server has been silent for {SILENCE:.0f} s")
+        try:
+            self._send_due()
+            if now - self._seen[1] >= KEEPALIVE:
+                self.connection.send(wire.write(Ping(0, self._sequence.received)))
+        except ConnectionLost as error:
+            logger.debug("! session %s: %s", self.id, error)
+        self._poller.call_at(now + KEEPALIVE / 3, self._look_after)
+
+    # ---- the end ---------------------------------------------------------------------
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Say goodbye. The server frees everything the session holds. Safe to call twice."""
+        if os.getpid() != self._pid:
+            return
+        if self.closed_because is None:
+            self.closed_because = "it was closed here"
+            try:
+                with self._sending:
+                    self.connection.send(wire.write(Bye("closed by the client")))
+            except ConnectionLost as error:
+                logger.debug("! session %s: %s", self.id, error)
+            self.connection.close(1000, "bye")
+        if not self._poller.is_current:
+            self._ended.wait(timeout)
+            if not self._ended.is_set():
+                self.connection.abort("the server did not close the connection")
+
+
+def _show(message: Output) -> None:
+    """Write what a call has printed, in the thread that made the call."""
+    stream = sys.stdout if message.stream == 1 else sys.stderr
+    stream.write(message.text)
+    stream.flush()
+
+
+def _warn_too_large(argument: str) -> None:
+    """Changes to a large container argument will not be seen: say so where the call is."""
+    depth, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("wsremote"):
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(
+        f"{argument} is a container of more than {WRITE_BACK_LIMIT} elements: what the call changes"
+        " in it will not be seen here. Pass wsremote.inout(x) if it should be, or a tuple if not",
+        stacklevel=depth,
+    )

@@ -1,0 +1,48 @@
+"""Names: which ones the server is asked about, and which was meant.
+
+Notebooks and editors probe every object for dozens of names (`_repr_html_`, `getdoc`,
+`__wrapped__`). A probe of a name that the tree does not list is refused here, at no message.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["INTERNAL", "closest", "host_of", "is_dunder", "is_probe"]
+
+INTERNAL: Final = "_wsremote_"
+"""What the attributes that wsremote itself keeps in classes and proxies start with."""
+
+_PROBE_PREFIXES: Final = ("_ipython_", "_repr_", "_pytest", "_asyncio_", "_mock", INTERNAL)
+_PROBES: Final = frozenset(["getdoc", "_is_coroutine", "_partialmethod", "_dir_additions"])
+# Data of packages that people ask for by name, listed or not.
+_ASKED_FOR: Final = frozenset(["__version__", "__version_info__", "__author__", "__license__"])
+
+
+def is_dunder(name: str) -> bool:
+    """Whether a name is of the form `__x__`."""
+    return name.startswith("__") and name.endswith("__") and len(name) > 4
+
+
+def is_probe(name: str) -> bool:
+    """Whether to refuse an unlisted attribute without asking the server."""
+    if not name.startswith("_"):
+        return name in _PROBES
+    if is_dunder(name):
+        return name not in _ASKED_FOR
+    return name.startswith(_PROBE_PREFIXES) or name in _PROBES
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """` Did you mean: 'fit'?` where a known name is near, else nothing."""
+    found = difflib.get_close_matches(name, [other for other in known if other != name], n=1)
+    return f" Did you mean: {found[0]!r}?" if found else ""
+
+
+def host_of(url: str) -> str:
+    """`host:9090` of `ws://host:9090/path`."""
+    return url.partition("://")[2].partition("/")[0] or url

@@ -1,0 +1,168 @@
+"""The blocking face of a session."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Self
+
+from ..errors import ConnectionFailed
+from ..tree.info import InfoTree
+from ..tree.nodes import digest_of
+from .cache import Cache
+from .driver import Driver
+from .importer import Finder
+from .modules import Modules
+from .opening import open_session, poller
+from .shallow import Shallow
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    from ..protocol.messages import Welcome
+
+__all__ = ["Session"]
+
+
+class Session:
+    """An open session with one server. `wsremote.connect` gives one.
+
+    Any number of threads may use it at once; each is a lane, whose calls run in order on a
+    thread of their own on the server. As a context manager it closes at the end.
+
+    Args:
+        url: `ws://host:port` or `wss://host:port`.
+        token: The secret that the server printed.
+        ssl_context: What to trust with `wss://`; None for the system's authorities.
+        timeout: Seconds for connecting and for the first transfer of the info tree.
+
+    Raises:
+        ConnectionFailed: There is no session; the text says why and what to do.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        timeout: float = 10.0,
+    ) -> None:
+        self._finder: Finder | None = None
+        deadline = time.monotonic() + timeout
+        cache = Cache.default()
+        known = cache.last_tree(url)
+        connection, welcome = open_session(
+            url, token, known or "", ssl_context=ssl_context, timeout=timeout
+        )
+        self._driver = Driver(connection, poller(), welcome, url)
+        self._driver.start()
+        self.tree = self._receive_tree(welcome, cache, deadline - time.monotonic())
+        """The info tree: `print(session.tree)`, `session.tree["pkg.mod"]`."""
+        self._shallow = Shallow(self._driver, self.tree)
+        self._driver.lending.shallow = self._shallow
+        self.modules = Modules(self._shallow)
+        """The served modules without an import hook: `session.modules.pkg.mod.f(1)`."""
+
+    def _receive_tree(self, welcome: Welcome, cache: Cache, timeout: float) -> InfoTree:
+        """The info tree; what the disk cache lacks comes from the server."""
+        index = cache.index(welcome.tree) if welcome.modules is None else welcome.modules
+        if index is None:
+            raise ConnectionFailed(
+                f"the info tree of {self.url} was in the cache a moment ago and is gone: connect"
+                " again"
+            )
+        digests = [digest for _, digest in index["modules"]]
+        missing = cache.missing(digests)
+        fetched = self._driver.fetch(missing, timeout) if missing else {}
+        wrong = [digest for digest, document in fetched.items() if digest_of(document) != digest]
+        if wrong or len(fetched) != len(set(missing)):
+            self.close()
+            raise ConnectionFailed(f"{self.url} sent an info tree that is not what it announced")
+        cache.store(self.url, welcome.tree, index, fetched)
+
+        def load(digest: str) -> bytes:
+            document = fetched.get(digest) or cache.document(digest)
+            if document is None:
+                document = fetched[digest] = self._driver.fetch([digest], timeout)[digest]
+            return document
+
+        return InfoTree(index, load)
+
+    # ---- facts -----------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+        return self._driver.url
+
+    @property
+    def id(self) -> str:
+        """Which session this is: 32 hexadecimal digits, the same in the server's log."""
+        return self._driver.id
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session is over."""
+        return self._driver.closed
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The bounds of the server, by the names of its flags."""
+        return dict(self._driver.limits)
+
+    def __repr__(self) -> str:
+        packages = ", ".join(self.tree.packages)
+        state = f"closed: {self._driver.closed_because}" if self.closed else packages
+        return f"<wsremote.Session {self.id[:8]} at {self.url} ({state})>"
+
+    # ---- importing -------------------------------------------------------------------
+
+    def install(self, *, override: Sequence[str] = ()) -> contextlib.AbstractContextManager[Self]:
+        """Let `import` find the served packages here, under their own names.
+
+        Use it as a statement, or as a context manager that takes them out again.
+
+        Args:
+            override: Packages that are installed here as well and are to be hidden.
+
+        Raises:
+            ShadowedPackage: A served package is installed here too, and is not in `override`.
+        """
+        if self._finder is None:
+            self._finder = Finder(self._shallow)
+        self._finder.install(override=override)
+        return self._installed()
+
+    @contextlib.contextmanager
+    def _installed(self) -> Iterator[Self]:
+        try:
+            yield self
+        finally:
+            self.uninstall()
+
+    def uninstall(self) -> None:
+        """Take the served packages out of `import` again. Objects already made go on."""
+        if self._finder is not None:
+            self._finder.uninstall()
+            self._finder = None
+
+    # ---- the end ---------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End the session. The server frees what it holds for it. Safe to call twice."""
+        self.uninstall()
+        self._driver.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

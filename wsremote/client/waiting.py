@@ -1,0 +1,80 @@
+"""A thread of the client, and a call that it waits for."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..protocol.messages import Message
+
+__all__ = ["Lane", "Lanes", "Over", "Waiting"]
+
+
+class Over:
+    """In an inbox: nothing more will come, the session is over."""
+
+
+class Waiting:
+    """One call that has no answer yet.
+
+    Attributes:
+        inbox: What has come for it, in order: output, callbacks, at last the answer.
+        asleep: Locked while its thread sleeps; released by whoever has something for it.
+    """
+
+    __slots__ = ("asleep", "inbox")
+
+    def __init__(self) -> None:
+        self.inbox: deque[Message | type[Over]] = deque()
+        self.asleep: threading.Lock | None = None
+
+    def fall_asleep(self) -> threading.Lock:
+        """Get ready to sleep; what comes from now on wakes."""
+        lock = threading.Lock()
+        lock.acquire()
+        self.asleep = lock
+        return lock
+
+    def wake(self) -> bool:
+        """Wake its thread. False if it was awake."""
+        lock, self.asleep = self.asleep, None
+        if lock is None:
+            return False
+        try:
+            lock.release()
+        except RuntimeError:
+            # Two threads had something for it at the same moment: it is awake.
+            return False
+        return True
+
+
+class Lane:
+    """What a client thread is to the server: its calls run there in order.
+
+    Attributes:
+        number: Of the lane, from 1.
+        callbacks: The server's calls that this thread runs now, the innermost last.
+    """
+
+    __slots__ = ("callbacks", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.callbacks: list[int] = []
+
+    @property
+    def parent(self) -> int | None:
+        """The server's call that a new call of this thread is nested in."""
+        return self.callbacks[-1] if self.callbacks else None
+
+
+class Lanes(threading.local):
+    """The lane of the current thread, in one session."""
+
+    def __init__(self, numbers: Iterator[int] | None = None) -> None:
+        self.mine: Final = Lane(next(numbers or itertools.count(1)))

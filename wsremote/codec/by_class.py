@@ -1,0 +1,89 @@
+"""Enum members, namedtuples and frozen dataclasses: values if the receiver has their class.
+
+That is known of classes of the standard library only. The class is looked up among the
+receiver's loaded modules, and nothing is imported by a name from the wire; a receiver
+that has not loaded it uses the handle that comes with the value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..errors import DecodeError
+from . import tags
+
+__all__ = ["build", "lower"]
+
+
+def lower(value: Any, items: Callable[[Iterable[object]], list[Any]]) -> list[Any] | None:
+    """The fields of `value` up to its fallback; None if it is none of the three kinds."""
+    kind = type(value)
+    if sys.modules.get(kind.__module__) is None or "<" in kind.__qualname__:
+        return None
+    name = f"{kind.__module__}:{kind.__qualname__}"
+    if issubclass(kind, enum.Enum):
+        # A combination of flags has no member, only a value.
+        if issubclass(kind, enum.Flag):
+            return [tags.MEMBER, name, value._value_]
+        return [tags.MEMBER, name, value._name_]
+    elif _is_namedtuple(kind) and not getattr(value, "__dict__", None):
+        return [tags.NAMEDTUPLE, name, items(tuple.__iter__(value))]
+    elif _is_frozen_dataclass(kind):
+        fields = [field.name for field in dataclasses.fields(kind)]
+        values = items(object.__getattribute__(value, field) for field in fields)
+        return [tags.DATACLASS, name, dict(zip(fields, values, strict=True))]
+    return None
+
+
+def build(body: list[Any]) -> object:
+    """The value.
+
+    Raises:
+        LookupError: The class is not loaded here, or is no longer what it was there.
+    """
+    tag, name, content = body[:3]
+    kind = _loaded_class(name)
+    if tag == tags.MEMBER and issubclass(kind, enum.Enum):
+        return kind(content) if issubclass(kind, enum.Flag) else kind.__members__[content]
+    if tag == tags.NAMEDTUPLE and _is_namedtuple(kind):
+        if len(content) != len(kind._fields):  # type: ignore[attr-defined]
+            raise LookupError(f"{name} has other fields here")
+        return tuple.__new__(kind, content)
+    if tag == tags.DATACLASS and _is_frozen_dataclass(kind):
+        if set(content) != {field.name for field in dataclasses.fields(kind)}:
+            raise LookupError(f"{name} has other fields here")
+        made: object = object.__new__(kind)
+        for field, value in content.items():
+            object.__setattr__(made, field, value)
+        return made
+    raise LookupError(f"{name} is another kind of class here")
+
+
+def _loaded_class(name: str) -> type:
+    """A class of a loaded module of the standard library."""
+    if type(name) is not str:
+        raise DecodeError(f"{name!r} is no class name")
+    module, _, qualname = name.partition(":")
+    if module.partition(".")[0] not in sys.stdlib_module_names or module not in sys.modules:
+        raise LookupError(f"{module} is not loaded here")
+    found: object = sys.modules[module]
+    for part in qualname.split("."):
+        found = vars(found).get(part)
+        if found is None:
+            raise LookupError(f"{module} has no class {qualname} here")
+    if not isinstance(found, type):
+        raise LookupError(f"{name} is no class here")
+    return found
+
+
+def _is_namedtuple(kind: type) -> bool:
+    return issubclass(kind, tuple) and isinstance(getattr(kind, "_fields", None), tuple)
+
+
+def _is_frozen_dataclass(kind: type) -> bool:
+    parameters = vars(kind).get("__dataclass_params__")
+    return parameters is not None and parameters.frozen and kind.__bases__ == (object,)

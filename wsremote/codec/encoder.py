@@ -1,0 +1,108 @@
+"""One value, one payload: lower, then lend and pickle, then pack.
+
+If the session refuses to lend a value, what the payload has lent so far is taken back,
+and the error names where the value sits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import EncodeError
+from . import pickling, tags
+from .graph import GraphLowering
+from .location import locate
+from .lowering import Lowering, Pending, Refusal, Terms, TooDeep
+from .packing import Buffer, pack_tagged
+
+__all__ = ["encode"]
+
+
+def encode(
+    value: object,
+    terms: Terms,
+    *,
+    where: Callable[[object], str] | None = None,
+    lenient: bool = False,
+) -> tuple[bytes, list[Buffer]]:
+    """The tagged payload of `value`, and its out-of-band buffers.
+
+    Args:
+        value: Anything.
+        terms: What holds for this payload.
+        where: Names the place of a part of `value`, for errors.
+        lenient: Whether a part that cannot travel is replaced by its text.
+
+    Raises:
+        EncodeError: A part of the value cannot travel, or it is nested too deep.
+    """
+    try:
+        lowering, lowered = _lower(value, terms)
+        _settle(lowering, lenient)
+        return pack_tagged(lowered), lowering.buffers
+    except Refusal as refusal:
+        place = where(refusal.value) if where else locate(value, refusal.value)
+        raise EncodeError(f"{place}: {refusal}" if place else str(refusal)) from None
+    except RuntimeError as error:
+        # "dictionary changed size during iteration": by another thread.
+        raise EncodeError(f"the value changed while it was written: {error}") from error
+
+
+def _lower(value: object, terms: Terms) -> tuple[Lowering, Any]:
+    """The value as a tree, or as a graph if it is no tree."""
+    shared: set[int] | None
+    tree = Lowering(terms)
+    try:
+        lowered = tree.lower(value)
+        shared = tree.shared
+        if not shared:
+            return tree, lowered
+    except (TooDeep, RecursionError):
+        shared = None
+    graph = GraphLowering(terms, shared)
+    try:
+        return graph, graph.lower_graph(value)
+    except (TooDeep, RecursionError):
+        raise EncodeError(
+            f"the value is nested more than {tags.MAX_DEPTH} levels deep in tuples or sets; "
+            "lists and dicts may nest to any depth"
+        ) from None
+
+
+def _settle(lowering: Lowering, lenient: bool) -> None:
+    """Finish what was noted: pickle, then lend."""
+    for body, value, _ in lowering.to_pickle:
+        try:
+            data, parts = pickling.dump(value)
+        except EncodeError:
+            body[:] = [tags.OURS]
+            lowering.to_lend.append(Pending(body, value, required=True))
+            continue
+        body += (data, [lowering.buffer(part) for part in parts])
+        lowering.to_lend.append(Pending(body, value, required=False))
+    lent: list[int] = []
+    try:
+        for pending in lowering.to_lend:
+            _lend(lowering, pending, lent, lenient)
+    except BaseException:
+        for handle in lent:
+            lowering.exchange.unlend(handle)
+        raise
+
+
+def _lend(lowering: Lowering, pending: Pending, lent: list[int], lenient: bool) -> None:
+    """Give one tagged value its handle and class number."""
+    body, value, required = pending
+    try:
+        handle, number = lowering.exchange.lend(value)
+    except EncodeError as error:
+        if not required:
+            body += (None, None)
+        elif lenient:
+            body[:] = [tags.UNSENT, pickling.text_of(value)]
+        else:
+            raise Refusal(value, str(error)) from None
+    else:
+        lent.append(handle)
+        body += (handle, number)

@@ -1,0 +1,89 @@
+"""What the codec asks of the session it works for.
+
+The codec knows how values are written; which objects are lent, borrowed and
+served, and what the other side may be sent, the session knows. Both sides of a
+session implement this protocol; the words are seen from the side that implements it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+__all__ = ["Exchange"]
+
+
+class Exchange(Protocol):
+    """One side of a session, as the codec sees it."""
+
+    @property
+    def receiver_has(self) -> Mapping[str, str]:
+        """Those of `registry.ROOT_PACKAGES` that the other side can import, with versions."""
+
+    @property
+    def pickle_out(self) -> bool:
+        """Whether pickles and shipped code may be sent."""
+
+    @property
+    def pickle_in(self) -> bool:
+        """Whether pickles and shipped code may be loaded."""
+
+    @property
+    def keeps_owned(self) -> bool:
+        """Whether results follow the ownership rule: True on the server."""
+
+    def lend(self, value: object) -> tuple[int, int]:
+        """The handle and class number of `value`, which stays here. Counts one sending.
+
+        Raises:
+            EncodeError: This side does not lend such a value. The text says what it is and
+                what to do; the codec puts in front where in the arguments it sits.
+        """
+
+    def unlend(self, handle: int) -> None:
+        """Take back one sending of `handle`: the message it was for cannot be written."""
+
+    def borrowed(self, value: object) -> int | None:
+        """The handle, if `value` is a proxy of an object of the other side."""
+
+    def borrow(self, handle: int, number: int, content: object) -> object:
+        """The proxy of the other side's object. Counts one receipt, also if it is dropped.
+
+        Args:
+            handle: The other side's name of it.
+            number: Its class.
+            content: The copied container, if the object is one that the other side still
+                owns; else None. A container that is met twice in a message, or that holds
+                itself, has its content with one of its occurrences only.
+        """
+
+    def lent(self, handle: int) -> object:
+        """Our object, which comes home.
+
+        Raises:
+            StaleHandle: The handle is released, or was never given.
+        """
+
+    def name_of(self, value: object) -> str | None:
+        """The path of a served module, class or function (`pkg.mod:C.f`); None for all else."""
+
+    def named(self, path: str) -> object:
+        """The reverse of `name_of`.
+
+        Raises:
+            NotExposed: Nothing of this name is served.
+        """
+
+    def class_number(self, cls: type) -> int:
+        """The number of a class in this session. Announces the class if it is new.
+
+        Raises:
+            EncodeError: This side announces no classes.
+        """
+
+    def class_numbered(self, number: int) -> type:
+        """The reverse of `class_number`, on the other side.
+
+        Raises:
+            LookupError: The number was not announced, or its class cannot be built here.
+        """

@@ -1,0 +1,348 @@
+"""A value is lowered to what msgpack writes: exact scalars, lists, dicts, tagged values.
+
+Lowering changes nothing outside: what must be lent or pickled for the payload is
+noted, and done by the encoder when the whole value has been lowered.
+
+`Lowering` gives the tree form. It remembers the containers that it meets; those met more
+than once are in `shared` afterwards, and the value must be lowered as a graph instead.
+"""
+
+from __future__ import annotations
+
+import array
+import collections
+import datetime
+import itertools
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ..errors import EncodeError
+from . import arrays, by_class, names, pickling, registry, scalars, tags
+from .markers import Inout, Ref, Ship
+from .scalars import PLAIN_TYPES
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+    from .packing import Buffer
+
+__all__ = ["Lowering", "Pending", "Refusal", "Terms", "TooDeep", "flat"]
+
+
+class Terms(NamedTuple):
+    """What holds for one payload.
+
+    Attributes:
+        exchange: The session.
+        fresh: Ids of the containers and arrays that nothing else refers to; the others are
+            written as owned. None: all are copied.
+        known: Indices of the containers that both sides have, by id.
+        inline: Whether all buffers go into the payload.
+    """
+
+    exchange: Exchange
+    fresh: set[int] | None = None
+    known: Mapping[int, int] = {}
+    inline: bool = False
+
+
+class Pending(NamedTuple):
+    """A tagged value that gets its last fields when all is lowered."""
+
+    body: list[Any]
+    value: object
+    required: bool
+
+
+class Refusal(EncodeError):
+    """A value cannot travel. Where it sits is looked up afterwards, by the value itself."""
+
+    def __init__(self, value: object, text: str) -> None:
+        super().__init__(text)
+        self.value = value
+
+
+class TooDeep(Exception):
+    """The value is nested deeper than a nested form may be."""
+
+
+class Lowering:
+    """One pass over one value."""
+
+    def __init__(self, terms: Terms) -> None:
+        self.exchange = terms.exchange
+        self._terms = terms
+        # Out-of-band buffers, in the order of their indices.
+        self.buffers: list[Buffer] = []
+        # To be pickled, and to be lent, when the pass is over.
+        self.to_pickle: list[Pending] = []
+        self.to_lend: list[Pending] = []
+        # Ids of the containers met, and of those met again.
+        self._seen: set[int] = set()
+        self.shared: set[int] = set()
+        # Levels of nesting around the value that is being lowered.
+        self._depth = 0
+
+    def lower(self, value: object) -> Any:
+        """What stands for `value` in the payload."""
+        kind = type(value)
+        if kind in _UNSIZED:
+            return value
+        lowerer = _LOWERERS.get(kind)
+        return self._other(value) if lowerer is None else lowerer(self, value)
+
+    def items(self, values: Iterable[object]) -> list[Any]:
+        """Lower the items of a container, one level further down."""
+        if self._depth == tags.MAX_DEPTH:
+            raise TooDeep
+        self._depth += 1
+        lower = self.lower
+        lowered = [lower(value) for value in values]
+        self._depth -= 1
+        return lowered
+
+    def container(self, value: Any, content: Callable[[Lowering, Any], Any]) -> Any:
+        """A mutable container: known to both sides, owned by this one, or copied."""
+        key = id(value)
+        if key in self._terms.known:
+            return {None: [tags.KNOWN, self._terms.known[key]]}
+        if self._terms.fresh is None or key in self._terms.fresh:
+            return self.place(value, content)
+        if key in self._seen:
+            # Its content is in the payload already; the handle says that it is the same.
+            return self.lend(value)
+        self._seen.add(key)
+        body = [tags.OWNED, content(self, value)]
+        self.to_lend.append(Pending(body, value, required=True))
+        return {None: body}
+
+    def place(self, value: Any, content: Callable[[Lowering, Any], Any]) -> Any:
+        """Write something that must be the same object wherever the value holds it."""
+        key = id(value)
+        if key in self._seen:
+            self.shared.add(key)
+            return None
+        self._seen.add(key)
+        return content(self, value)
+
+    def lend(self, value: object) -> Any:
+        """A handle."""
+        body = [tags.OURS]
+        self.to_lend.append(Pending(body, value, required=True))
+        return {None: body}
+
+    def buffer(self, data: Any, limit: int = tags.INLINE_LIMIT) -> bytes | int:
+        """Bytes to put into the payload, or the index of the buffer that they became."""
+        if self._terms.inline or len(data) < limit:
+            return bytes(data)
+        self.buffers.append(data)
+        return len(self.buffers) - 1
+
+    def is_owned(self, value: object) -> bool:
+        """Whether something else on this side may refer to `value` after this message."""
+        return self._terms.fresh is not None and id(value) not in self._terms.fresh
+
+    def _other(self, value: object) -> Any:
+        """A value whose type is not in the table of exact types."""
+        exchange = self.exchange
+        handle = exchange.borrowed(value)
+        if handle is not None:
+            return {None: [tags.THEIRS, handle]}
+        path = exchange.name_of(value)
+        if path is not None:
+            return {None: [tags.NAMED, path]}
+        name = names.builtin_name(value)
+        if name is not None:
+            root = name.partition(":")[0]
+            if root in registry.ROOT_PACKAGES and root not in exchange.receiver_has:
+                return self.lend(value)
+            return {None: [tags.BUILTIN, name]}
+        kind = type(value)
+        root = names.root_package(kind)
+        if root in registry.ROOT_PACKAGES:
+            return self._registered(value, root)
+        # An instance of a served class keeps its identity, whatever it derives from.
+        if root in sys.stdlib_module_names and exchange.name_of(kind) is None:
+            body = by_class.lower(value, self.items)
+            if body is not None:
+                self.to_lend.append(Pending(body, value, required=False))
+                return {None: body}
+        return self.lend(value)
+
+    def _registered(self, value: Any, root: str) -> Any:
+        """A value of a package of the data type registry."""
+        if root not in self.exchange.receiver_has:
+            return self.lend(value)
+        if root == "numpy":
+            if arrays.is_array(value):
+                return self.place(value, _array)
+            body = arrays.lower_scalar(value)
+            if body is not None:
+                return {None: body}
+        if not registry.is_data(value, self.exchange):
+            return self.lend(value)
+        if registry.is_immutable(value):
+            return _pickle(self, value)
+        return self.lend(value) if self.is_owned(value) else self.place(value, _pickle)
+
+
+def flat(content: Mapping[Any, Any]) -> Iterable[object]:
+    """Keys and values of a dict, in turn."""
+    return itertools.chain.from_iterable(content.items())
+
+
+# What a list may be full of and still be written as it is.
+_SIZED: Final = frozenset([str, bytes])
+_UNSIZED: Final = PLAIN_TYPES - _SIZED
+_TUPLE_ONLY: Final = {tuple}
+
+
+def _is_plain(values: Iterable[Any], types: set[type]) -> bool:
+    """Whether msgpack writes these values as they are, and none of them is bulk."""
+    if not types <= PLAIN_TYPES:
+        return False
+    if types.isdisjoint(_SIZED):
+        return True
+    if types <= _SIZED:
+        return max(map(len, values)) < tags.BULK_LIMIT
+    return all(len(value) < tags.BULK_LIMIT for value in values if type(value) in _SIZED)
+
+
+def _list(lowering: Lowering, value: list[Any]) -> Any:
+    types = set(map(type, value))
+    if _is_plain(value, types):
+        return value
+    if types == _TUPLE_ONLY:
+        # Rows of a table, edges of a graph: at C speed.
+        cells = list(itertools.chain.from_iterable(value))
+        if _is_plain(cells, set(map(type, cells))):
+            return {None: [tags.ROWS, list(map(list, value))]}
+    return lowering.items(value)
+
+
+def _dict(lowering: Lowering, value: dict[Any, Any]) -> Any:
+    # A map with the single key nil is a tagged value.
+    if not set(map(type, value)) <= PLAIN_TYPES or (len(value) == 1 and None in value):
+        return {None: [tags.DICT, *lowering.items(flat(value))]}
+    if _is_plain(value.values(), set(map(type, value.values()))):
+        return value
+    return dict(zip(value, lowering.items(value.values()), strict=True))
+
+
+def _tuple(lowering: Lowering, value: tuple[Any, ...]) -> Any:
+    if _is_plain(value, set(map(type, value))):
+        return {None: [tags.TUPLE, *value]}
+    return lowering.place(value, _tuple_items)
+
+
+def _tuple_items(lowering: Lowering, value: tuple[Any, ...]) -> Any:
+    return {None: [tags.TUPLE, *lowering.items(value)]}
+
+
+def _set(lowering: Lowering, value: set[Any]) -> Any:
+    return {None: [tags.SET, *lowering.items(value)]}
+
+
+def _frozenset(lowering: Lowering, value: frozenset[Any]) -> Any:
+    return {None: [tags.FROZENSET, *lowering.items(value)]}
+
+
+def _deque(lowering: Lowering, value: collections.deque[Any]) -> Any:
+    return {None: [tags.DEQUE, value.maxlen, *lowering.items(value)]}
+
+
+def _bytearray(lowering: Lowering, value: bytearray) -> Any:
+    # A copy: a buffer that is being sent would keep its owner from resizing it.
+    return {None: [tags.BYTEARRAY, lowering.buffer(bytes(value), tags.BULK_LIMIT)]}
+
+
+def _array_array(lowering: Lowering, value: array.array[Any]) -> Any:
+    data = lowering.buffer(value.tobytes(), tags.BULK_LIMIT)
+    return {None: [tags.ARRAY, value.typecode, value.itemsize, sys.byteorder, data]}
+
+
+def _array(lowering: Lowering, value: Any) -> Any:
+    """A numpy array: by its buffer, item by item if it holds objects, else as a pickle."""
+    owned = lowering.is_owned(value)
+    body = arrays.lower_array(value, lowering.buffer, owned=owned)
+    if body is not None:
+        return {None: body}
+    if arrays.holds_objects(value):
+        if owned:
+            return lowering.lend(value)
+        return {None: [tags.OBJECTS, list(value.shape), *lowering.items(arrays.objects(value))]}
+    if owned or not registry.is_data(value, lowering.exchange):
+        return lowering.lend(value)
+    return _pickle(lowering, value)
+
+
+def _pickle(lowering: Lowering, value: object) -> Any:
+    body = [tags.PICKLE]
+    lowering.to_pickle.append(Pending(body, value, required=False))
+    return {None: body}
+
+
+def _bytes(lowering: Lowering, value: bytes) -> Any:
+    data = lowering.buffer(value, tags.BULK_LIMIT)
+    return value if type(data) is bytes else {None: [tags.BYTES, data]}
+
+
+def _str(lowering: Lowering, value: str) -> Any:
+    if len(value) < tags.BULK_LIMIT:
+        return value
+    data = lowering.buffer(value.encode("utf-8", "surrogatepass"), tags.BULK_LIMIT)
+    return value if type(data) is bytes else {None: [tags.TEXT, data]}
+
+
+def _clock(lowering: Lowering, value: datetime.time | datetime.datetime) -> Any:
+    if not scalars.is_value_zone(value.tzinfo):
+        return lowering.lend(value)
+    return {None: scalars.LOWER[type(value)](value, lowering.lower)}
+
+
+def _inout(lowering: Lowering, value: Inout) -> Any:
+    raise Refusal(value, "inout() marks a whole argument of a call, not a part of one")
+
+
+def _ref(lowering: Lowering, value: Ref) -> Any:
+    handle = lowering.exchange.borrowed(value.value)
+    return lowering.lend(value.value) if handle is None else {None: [tags.THEIRS, handle]}
+
+
+def _ship(lowering: Lowering, value: Ship) -> Any:
+    if not lowering.exchange.pickle_out:
+        raise Refusal(value, "the other side accepts no shipped code; pass the function itself")
+    try:
+        return {None: [tags.SHIPPED, pickling.dump_code(value.value)]}
+    except EncodeError as error:
+        raise Refusal(value, str(error)) from error
+
+
+def _scalar(lower: scalars.Lower) -> Callable[[Lowering, Any], Any]:
+    """The lowerer of a type of scalars.py."""
+    return lambda lowering, value: {None: lower(value, lowering.lower)}
+
+
+def _contained(content: Callable[[Lowering, Any], Any]) -> Callable[[Lowering, Any], Any]:
+    """The lowerer of a mutable container."""
+    return lambda lowering, value: lowering.container(value, content)
+
+
+_LOWERERS: Final[dict[type, Callable[[Lowering, Any], Any]]] = {
+    **{kind: _scalar(lower) for kind, lower in scalars.LOWER.items()},
+    datetime.time: _clock,
+    datetime.datetime: _clock,
+    str: _str,
+    bytes: _bytes,
+    tuple: _tuple,
+    frozenset: lambda lowering, value: lowering.place(value, _frozenset),
+    list: _contained(_list),
+    dict: _contained(_dict),
+    set: _contained(_set),
+    collections.deque: _contained(_deque),
+    bytearray: _contained(_bytearray),
+    array.array: _contained(_array_array),
+    Inout: _inout,
+    Ref: _ref,
+    Ship: _ship,
+}

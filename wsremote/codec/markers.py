@@ -1,0 +1,47 @@
+"""How one argument travels, said explicitly: `inout`, `ref`, `ship`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Inout", "Ref", "Ship", "inout", "ref", "ship"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inout:
+    """A whole argument whose changes come back, whatever its size."""
+
+    value: object
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ref:
+    """A value that stays here; the other side gets a handle."""
+
+    value: object
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ship:
+    """Code that is sent and runs on the other side."""
+
+    value: object
+
+
+def inout(value: object) -> Inout:
+    """Pass `value` so that what the call does to it is seen here afterwards.
+
+    Small containers are written back without it. Needed for large ones, and for arrays,
+    which are filled in place. It marks a whole argument: `f(inout(x))`, not `f([inout(x)])`.
+    """
+    return Inout(value)
+
+
+def ref(value: object) -> Ref:
+    """Pass a handle of `value` instead of a copy."""
+    return Ref(value)
+
+
+def ship(value: object) -> Ship:
+    """Pass the code of the function or class `value`: it runs on the server, not here."""
+    return Ship(value)

@@ -1,0 +1,75 @@
+"""Pickle protocol 5 for registered data types, and cloudpickle for code that is shipped.
+
+Pickles are loaded only where the session permits it: whoever may send them can run any
+code here. There is no scanning and no restricted unpickler, since neither holds.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DecodeError, EncodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .exchange import Exchange
+    from .packing import Buffer
+
+__all__ = ["dump", "dump_code", "load", "text_of"]
+
+
+def dump(value: object) -> tuple[bytes, list[memoryview]]:
+    """The pickle of `value`, and the buffers that it left out.
+
+    Raises:
+        EncodeError: A reducer failed.
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        data = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+        return data, [buffer.raw() for buffer in buffers]
+    # Reducers are code of any package.
+    except Exception as error:
+        raise EncodeError(f"a {type(value).__name__} cannot be pickled: {error}") from error
+
+
+def dump_code(value: object) -> bytes:
+    """The code of a function or class, with what it refers to.
+
+    Raises:
+        EncodeError: It refers to something that cannot be pickled.
+    """
+    # 20 ms, and few sessions ship code.
+    import cloudpickle
+
+    try:
+        return cloudpickle.dumps(value, protocol=5)  # type: ignore[no-any-return]
+    except Exception as error:
+        raise EncodeError(f"its code cannot be shipped: {error}") from error
+
+
+def load(data: bytes, buffers: Sequence[Buffer], exchange: Exchange) -> Any:
+    """What a pickle holds.
+
+    Raises:
+        DecodeError: This side loads no pickles, or this one not.
+    """
+    if not exchange.pickle_in:
+        raise DecodeError("this side loads no pickles and no shipped code (data only)")
+    try:
+        return pickle.loads(data, buffers=buffers)
+    # A pickle runs any code, and raises what that raises.
+    except Exception as error:
+        raise DecodeError(f"the pickle cannot be loaded: {error!r}") from error
+
+
+def text_of(value: object) -> str:
+    """The repr of any value, short, whatever its `__repr__` does."""
+    try:
+        text = repr(value)
+    # It is the repr of a served package's or a user's class.
+    except Exception:
+        return f"<{type(value).__name__} object>"
+    return text if len(text) <= 500 else f"{text[:497]}..."

@@ -1,0 +1,196 @@
+"""Values and payloads: the codec of one session.
+
+What most calls send is packed in one step, without a look at more than the types; all
+else goes through `encoder.py` and `decoder.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ..errors import DecodeError
+from . import decoder, encoder, tags
+from .location import locate_argument
+from .lowering import Terms
+from .markers import Inout
+from .ownership import fresh_in
+from .packing import Buffer, pack, unpack
+from .scalars import PLAIN_TYPES
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+
+__all__ = ["Arguments", "Buffer", "Encoded", "Origins", "ValueCodec"]
+
+_NO_BUFFERS: Final[Sequence[Buffer]] = ()
+_are_plain: Final = PLAIN_TYPES.issuperset
+_new = tuple.__new__
+
+
+class Encoded(NamedTuple):
+    """A payload, and the buffers that travel before it.
+
+    Buffers are views of living memory: of fresh values, of read-only copies, and of arguments,
+    which nobody changes while their caller waits. For a caller who does not wait, copy them.
+    """
+
+    payload: bytes
+    buffers: Sequence[Buffer] = _NO_BUFFERS
+
+
+class Origins(NamedTuple):
+    """What the receiver of arguments has to know of them, beside their values.
+
+    Attributes:
+        inout: The arguments that were marked `inout`.
+        home: Objects of the receiver among them and inside them, which are no copies.
+    """
+
+    inout: Sequence[object] = ()
+    home: Sequence[object] = ()
+
+
+_NO_ORIGINS: Final = Origins()
+
+
+class Arguments(NamedTuple):
+    """The arguments of a call."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    origins: Origins = _NO_ORIGINS
+
+
+class ValueCodec:
+    """Writes and reads the values of one session.
+
+    Args:
+        exchange: What the session lends, borrows and serves.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+
+    def encode(self, value: object) -> Encoded:
+        """Write a value; containers in it are copied.
+
+        Raises:
+            EncodeError: A part of the value cannot travel; the message names it.
+        """
+        if type(value) in PLAIN_TYPES:
+            payload = pack(value)
+            if payload is not None and len(payload) < tags.BULK_LIMIT:
+                return _new(Encoded, (payload, _NO_BUFFERS))
+        return Encoded(*encoder.encode(value, Terms(self.exchange)))
+
+    def encode_result(self, holder: list[Any], containers: Sequence[object] = ()) -> Encoded:
+        """Write the result of a call: what nothing else refers to is copied, the rest is owned.
+
+        Args:
+            holder: A list of one element, the result. Nothing else may refer to the
+                result on behalf of the call: no local variable, no arguments, no frame.
+            containers: Those of the arguments that are written back. Where the result
+                holds one of them, the caller gets its own container.
+
+        Raises:
+            EncodeError: A part of the result cannot travel; the message names it.
+        """
+        if type(holder[0]) in PLAIN_TYPES:
+            payload = pack(holder[0])
+            if payload is not None and len(payload) < tags.BULK_LIMIT:
+                return _new(Encoded, (payload, _NO_BUFFERS))
+        known = {id(each): index for index, each in enumerate(containers)}
+        fresh = fresh_in(holder, known=known) if self.exchange.keeps_owned else None
+        return Encoded(*encoder.encode(holder[0], Terms(self.exchange, fresh, known)))
+
+    def encode_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Encoded:
+        """Write the arguments of a call.
+
+        Raises:
+            EncodeError: An argument cannot travel; the message names it.
+        """
+        if not kwargs and _are_plain(map(type, args)):
+            payload = pack([*args, None])
+            if payload is not None and len(payload) < tags.BULK_LIMIT:
+                return _new(Encoded, (payload, _NO_BUFFERS))
+        return self._encode_arguments(args, kwargs)
+
+    def _encode_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Encoded:
+        """Arguments of any kind: the positional ones, then `[kwargs, inout]`, kwargs or nil."""
+        marked: list[int | str] = []
+        values = []
+        named = dict(kwargs)
+        for index, value in enumerate(args):
+            if type(value) is Inout:
+                marked.append(index)
+                value = value.value
+            values.append(value)
+        for name, value in kwargs.items():
+            if type(value) is Inout:
+                marked.append(name)
+                named[name] = value.value
+        tail: Any = [named, marked] if marked else named or None
+        payload, buffers = encoder.encode(
+            [*values, tail],
+            Terms(self.exchange),
+            where=lambda part: locate_argument(args, kwargs, part),
+        )
+        return Encoded(payload, buffers)
+
+    def decode(
+        self,
+        payload: Buffer,
+        buffers: Sequence[Buffer] = _NO_BUFFERS,
+        containers: Sequence[object] = (),
+    ) -> Any:
+        """Read a value.
+
+        Args:
+            payload: Bytes of any origin.
+            buffers: The buffers that came before it. A writable one becomes the memory of
+                the value that it belongs to.
+            containers: The containers that both sides have, for a result: those of the
+                arguments that are written back.
+
+        Raises:
+            DecodeError: The payload is malformed, or not permitted here.
+            StaleHandle: It names an object of this side that is released.
+            NotExposed: It names something that is not served.
+        """
+        if payload and payload[0] == tags.TAGGED:
+            return decoder.decode(payload, buffers, self.exchange, containers)
+        return unpack(payload)
+
+    def decode_call(self, payload: Buffer, buffers: Sequence[Buffer] = _NO_BUFFERS) -> Arguments:
+        """Read the arguments of a call.
+
+        Raises:
+            DecodeError: The payload is malformed, not permitted here, or no arguments.
+            StaleHandle: It names an object of this side that is released.
+            NotExposed: It names something that is not served.
+        """
+        home: list[object] = []
+        if payload and payload[0] == tags.TAGGED:
+            values = decoder.decode(payload, buffers, self.exchange, home=home)
+        else:
+            values = unpack(payload)
+        if type(values) is not list or not values:
+            raise DecodeError("the arguments of a call are a list")
+        tail = values.pop()
+        if tail is None:
+            return Arguments(tuple(values), {}, Origins((), home) if home else _NO_ORIGINS)
+        marked: list[Any] = []
+        if type(tail) is list and len(tail) == 2 and type(tail[1]) is list:
+            tail, marked = tail
+        if type(tail) is not dict or not all(type(name) is str for name in tail):
+            raise DecodeError("keyword arguments are a dict of names")
+        inout = []
+        for place in marked:
+            if type(place) is int and 0 <= place < len(values):
+                inout.append(values[place])
+            elif type(place) is str and place in tail:
+                inout.append(tail[place])
+            else:
+                raise DecodeError(f"there is no argument {place!r}")
+        return Arguments(tuple(values), tail, Origins(inout, home))

@@ -1,0 +1,111 @@
+"""Messages to the bytes of WebSocket messages and back.
+
+One WebSocket message carries one of ours, `[type, field, ...]`, or several of them in
+order, `[[type, field, ...], ...]`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import msgpack
+
+from ..errors import LocalProtocolError, RemoteProtocolError
+from ..protocol.messages import NUMBERS, SHAPES, TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..protocol.messages import Message
+
+__all__ = ["pack_documents", "read", "unpack_documents", "write", "write_many"]
+
+_pack: Final = msgpack.Packer(use_bin_type=True, unicode_errors="surrogatepass").pack
+_unpack: Final = partial(
+    msgpack.unpackb, raw=False, strict_map_key=True, unicode_errors="surrogatepass"
+)
+
+
+def write(message: Message) -> bytes:
+    """One message as the bytes of one WebSocket message.
+
+    Raises:
+        LocalProtocolError: A field holds what the wire has no form for.
+    """
+    try:
+        # Never two at once: msgpack's packer holds the GIL from its first byte to its last.
+        data: bytes = _pack((NUMBERS[type(message)], *message))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise LocalProtocolError(f"cannot write {type(message).__name__}: {error}") from error
+    return data
+
+
+def write_many(messages: Sequence[Message]) -> bytes:
+    """Several messages as one WebSocket message."""
+    if len(messages) == 1:
+        return write(messages[0])
+    try:
+        data: bytes = _pack([(NUMBERS[type(message)], *message) for message in messages])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise LocalProtocolError(f"cannot write a batch: {error}") from error
+    return data
+
+
+def read(data: bytes) -> Sequence[Message]:
+    """The messages of one WebSocket message, each checked for type and shape.
+
+    Raises:
+        RemoteProtocolError: These are not wsremote messages.
+    """
+    try:
+        fields = _unpack(data)
+    except Exception as error:  # msgpack raises a family of its own, and ValueError
+        raise RemoteProtocolError(f"not a wsremote message: {type(error).__name__}") from error
+    if type(fields) is not list or not fields:
+        raise RemoteProtocolError("not a wsremote message: an array is expected")
+    if type(fields[0]) is not list:
+        return (_message(fields),)
+    return [_message(each) for each in fields]
+
+
+def _message(fields: Any) -> Message:
+    """One message of its unpacked array."""
+    if type(fields) is not list or not fields or type(fields[0]) is not int:
+        raise RemoteProtocolError("not a wsremote message: no type number")
+    number = fields[0]
+    cls = TYPES.get(number)
+    if cls is None:
+        raise RemoteProtocolError(f"unknown message type {number}")
+    if tuple(map(type, fields))[1:] not in SHAPES[number]:
+        raise RemoteProtocolError(f"malformed {cls.__name__} message")
+    return cls._make(fields[1:])
+
+
+def pack_documents(documents: Mapping[str, bytes]) -> bytes:
+    """Module documents by digest, compressed: they are text, and many are much alike."""
+    return zlib.compress(_pack(dict(documents)), 1)
+
+
+def unpack_documents(data: bytes, limit: int) -> dict[str, bytes]:
+    """The documents of `pack_documents`.
+
+    Args:
+        data: What it gave.
+        limit: Most bytes they may have uncompressed.
+
+    Raises:
+        RemoteProtocolError: They are malformed, or larger.
+    """
+    unzip = zlib.decompressobj()
+    try:
+        plain = unzip.decompress(data, limit)
+        documents = _unpack(plain)
+    except Exception as error:  # zlib.error, msgpack's family, ValueError
+        raise RemoteProtocolError(f"malformed documents: {type(error).__name__}") from error
+    if unzip.unconsumed_tail or not isinstance(documents, dict):
+        raise RemoteProtocolError(f"the documents have more than {limit} bytes")
+    if not all(type(key) is str and type(value) is bytes for key, value in documents.items()):
+        raise RemoteProtocolError("malformed documents")
+    return documents

@@ -1,0 +1,81 @@
+"""Buffers on their way, in pieces, ahead of the messages that need them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..errors import LimitExceeded, RemoteProtocolError
+from .messages import Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["CHUNK_SIZE", "Transfers", "chunks_of"]
+
+CHUNK_SIZE: Final = 256 * 1024
+"""Bytes of a chunk: what a small message may have to wait behind."""
+
+
+def chunks_of(transfer: int, buffer: memoryview | bytes | bytearray) -> Iterator[Chunk]:
+    """One buffer as the chunks that carry it; an empty buffer is one empty chunk."""
+    view = memoryview(buffer).cast("B")
+    total = len(view)
+    for offset in range(0, total, CHUNK_SIZE) or (0,):
+        yield Chunk(transfer, total, offset, bytes(view[offset : offset + CHUNK_SIZE]))
+
+
+class Transfers:
+    """Buffers that arrive in chunks, ahead of the messages that list them.
+
+    Args:
+        limit: Bytes of one buffer, and of all unfinished and unclaimed buffers together.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._buffers: dict[int, tuple[bytearray, int]] = {}
+        self._size = 0
+
+    def __len__(self) -> int:
+        return len(self._buffers)
+
+    def receive(self, chunk: Chunk) -> None:
+        """Put one chunk in its place.
+
+        Raises:
+            RemoteProtocolError: It overlaps, leaves a gap, or does not fit.
+            LimitExceeded: The buffers are larger than this side takes.
+        """
+        transfer, total, offset, data = chunk
+        if transfer not in self._buffers:
+            if total < 0 or offset != 0:
+                raise RemoteProtocolError(f"transfer {transfer} does not begin at its beginning")
+            if self._size + total > self._limit:
+                raise LimitExceeded(
+                    f"a buffer of {total} bytes is above the limit of {self._limit} bytes"
+                    " (--max-transfer-size)"
+                )
+            self._buffers[transfer] = (bytearray(total), 0)
+            self._size += total
+        buffer, filled = self._buffers[transfer]
+        if offset < filled and offset + len(data) <= filled:
+            return  # it has come before
+        if offset != filled or filled + len(data) > len(buffer) or total != len(buffer):
+            raise RemoteProtocolError(f"chunk at {offset} of transfer {transfer} does not fit")
+        buffer[offset : offset + len(data)] = data
+        self._buffers[transfer] = (buffer, filled + len(data))
+
+    def claim(self, transfers: Sequence[int] | None) -> list[bytearray]:
+        """The whole buffers of a message that lists them; they are this message's alone.
+
+        Raises:
+            RemoteProtocolError: One is missing or unfinished.
+        """
+        claimed = []
+        for transfer in transfers or ():
+            buffer, filled = self._buffers.pop(transfer, (None, 0))
+            if buffer is None or filled != len(buffer):
+                raise RemoteProtocolError(f"transfer {transfer} is not complete")
+            self._size -= len(buffer)
+            claimed.append(buffer)
+        return claimed

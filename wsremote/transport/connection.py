@@ -1,0 +1,403 @@
+"""A WebSocket connection over a socket, read and written by whichever thread needs it.
+
+There is no thread here and no event loop. Who holds `reading` may read; anyone may
+send. `Poller` watches the connections that nobody reads.
+
+Whole binary frames, which is what a wsremote peer sends, are read and written by
+hand (RFC 6455 section 5.2): header and mask, 2.5 µs for both ends of a call where
+the library's parser takes 9. Everything else, such as fragments, control frames,
+closing and every violation, goes through the library's Sans-I/O protocol object,
+which only ever gets whole frames and so is always between two of them.
+
+An interrupt can land between any two bytecodes. Received bytes therefore enter
+`_arrived` within the C call that takes them from the kernel, parsing changes
+nothing until its result is stored, and a message leaves `inbox` only when its
+reader has handled it: an interrupted read is simply done again, and what comes
+twice is known by its number. An exception inside the library's parser or inside
+a write cannot be repaired that way and aborts the connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import SEND_EOF, Side, State
+
+from ..errors import ConnectionLost
+from .base import Closed
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # a platform without the library's C extension
+    from websockets.utils import apply_mask
+
+if TYPE_CHECKING:
+    from websockets.protocol import Protocol
+
+    from .base import Owner
+    from .pipe import Pipe
+    from .poller import Poller
+
+__all__ = ["SocketConnection"]
+
+logger = logging.getLogger("wsremote.transport")
+
+_FINAL_BINARY: Final = 0x80 | Opcode.BINARY
+_MASKED: Final = 0x80
+_SMALL: Final = 16 * 1024
+"""Bytes asked of the kernel when no large frame is under way: Python allocates them first."""
+_LARGE: Final = 1024 * 1024
+_BACKLOG_LIMIT: Final = 4 * 1024 * 1024
+"""Bytes waiting for a slow reader before senders wait with them."""
+_KEYS_AT_ONCE: Final = 1024
+
+
+class _MaskingKeys:
+    """Unpredictable 4-byte keys (RFC 6455 section 10.3), 1024 to a system call; any thread."""
+
+    def __init__(self) -> None:
+        self._pool: deque[bytes] = deque()
+
+    def draw(self) -> bytes:
+        """One key, never given before."""
+        while True:
+            try:
+                return self._pool.pop()
+            except IndexError:
+                drawn = os.urandom(4 * _KEYS_AT_ONCE)
+                self._pool.extend(drawn[at : at + 4] for at in range(0, len(drawn), 4))
+
+
+class SocketConnection:
+    """One open WebSocket.
+
+    Args:
+        pipe: The bytes below, plain or TLS. Its socket is blocking.
+        protocol: The library's protocol object, after the opening handshake.
+        max_size: Largest message accepted, bytes.
+        received: Bytes that came behind the opening handshake.
+    """
+
+    def __init__(self, pipe: Pipe, protocol: Protocol, *, max_size: int, received: bytes) -> None:
+        # The right to read. Held while a thread receives and handles what it received.
+        # Re-entrant only because such a lock can tell an interrupted thread that it holds it.
+        self.reading = threading.RLock()
+        # Whole messages; the reader removes each when it has handled it.
+        self.inbox: deque[bytes] = deque()
+        # Counts receptions; the poller sees by it whether anybody reads.
+        self.activity = 0
+        # Counts messages that have left or are queued to leave.
+        self.messages_sent = 0
+        # Whether the poller watches for incoming data.
+        self.resting = False
+        # Largest message accepted. Raised once the other side has proved itself.
+        self.max_size = max_size
+        self.closed: Closed | None = None
+        # Who is told what the poller receives. Set before a poller watches the connection.
+        self.owner: Owner
+        # Who watches it, and sends the backlog. Set by the poller itself.
+        self.poller: Poller
+
+        self._pipe = pipe
+        self._receive = pipe.receive
+        self._protocol = protocol
+        self._masks = protocol.side is Side.CLIENT
+        self._draw_key = _MaskingKeys().draw
+        self._arrived: deque[bytes] = deque([received] if received else ())
+        self._wanted = 0
+        self._fragments: list[bytes] = []
+        self._timeout = -1.0
+        self._writing = threading.Lock()
+        self._sent: deque[int] = deque()
+        self._backlog: deque[bytes] = deque()
+        self._backlog_size = 0
+        self._drained = threading.Condition(self._writing)
+
+    def fileno(self) -> int:
+        """The socket's descriptor; -1 once it is closed."""
+        return self._pipe.fileno()
+
+    # ---- receiving -------------------------------------------------------------------
+
+    def receive(self, timeout: float) -> deque[bytes]:
+        """Wait for messages and give the queue of those not yet handled.
+
+        Only for the holder of `reading`, which removes from the queue what it has
+        handled.
+
+        Args:
+            timeout: Seconds to wait for the first byte; 0 does not wait.
+
+        Raises:
+            ConnectionLost: Nothing more will come.
+        """
+        if self.inbox:
+            return self.inbox
+        if self.closed is not None:
+            raise ConnectionLost(*self.closed)
+        if timeout and timeout != self._timeout:
+            self._set_timeout(timeout)
+        size = _SMALL if self._wanted <= _SMALL else min(self._wanted, _LARGE)
+        try:
+            # One C call: no bytecode, so no interrupt, between the kernel and the deque.
+            self._arrived.extend(
+                map(self._receive, (size,), (0 if timeout else socket.MSG_DONTWAIT,))
+            )
+        except BlockingIOError:
+            return self.inbox
+        except OSError as error:
+            self._lost(error.strerror or type(error).__name__)
+            raise ConnectionLost(*self._closed()) from error
+        self.activity += 1
+        if not self._arrived[-1]:
+            self._end_of_stream()
+        else:
+            self._parse()
+        if self._pipe.has_decrypted:
+            self._drain_decrypted()
+        return self.inbox
+
+    def _set_timeout(self, timeout: float) -> None:
+        """Have the kernel end a waiting recv: one system call a reception, not two."""
+        seconds, fraction = divmod(timeout, 1)
+        value = struct.pack("ll", int(seconds), int(fraction * 1e6))
+        self._pipe.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+        self._timeout = timeout
+
+    def _drain_decrypted(self) -> None:
+        """Take what TLS has decrypted already: no poll on the socket would tell of it."""
+        while self._pipe.has_decrypted and self.closed is None:
+            self._arrived.append(self._receive(_LARGE, socket.MSG_DONTWAIT))
+            self._parse()
+
+    def _parse(self) -> None:
+        """Turn what has arrived into messages, one frame after the other."""
+        arrived = self._arrived
+        if self._wanted and sum(map(len, arrived)) < self._wanted:
+            return
+        data = arrived[0] if len(arrived) == 1 else b"".join(arrived)
+        mask_bit = 0 if self._masks else _MASKED
+        start, end, found = 0, len(data), []
+        wanted = 0
+        while end - start >= 2:
+            first, second = data[start], data[start + 1]
+            size = second & 0x7F
+            at = start + 2
+            if size == 126:
+                size, at = int.from_bytes(data[at : at + 2]), at + 2
+            elif size == 127:
+                size, at = int.from_bytes(data[at : at + 8]), at + 8
+            if second & _MASKED:
+                at += 4
+            stop = at + size
+            # The library refuses these by their first bytes: it need not see the rest.
+            refused = first & 0x70 or second & _MASKED != mask_bit or size > self.max_size
+            if stop > end and (at > end or not refused):
+                wanted = stop - start
+                break
+            if (
+                first == _FINAL_BINARY
+                and not refused
+                and not self._fragments
+                and self._protocol.state is State.OPEN
+            ):
+                payload = data[at:stop]
+                found.append(apply_mask(payload, data[at - 4 : at]) if mask_bit else payload)
+                start = stop
+            else:
+                # Order among messages: what was found before this frame goes first.
+                self.inbox.extend(found)
+                found = []
+                self._arrived = deque((data[stop:],)) if stop < end else deque()
+                self._wanted = 0
+                self._parse_with_library(data[start:stop])
+                if stop < end and self.closed is None:
+                    self._parse()
+                return
+        self.inbox.extend(found)
+        self._arrived = deque((data[start:],)) if start < end else deque()
+        self._wanted = wanted
+
+    def _parse_with_library(self, data: bytes) -> None:
+        """One whole frame that is not a whole binary message, or a violation."""
+        protocol = self._protocol
+        try:
+            protocol.max_message_size = self.max_size
+            protocol.receive_data(data)
+            for event in protocol.events_received():
+                assert isinstance(event, Frame)
+                self._handle_frame(event)
+            self._send_protocol_data()
+        except BaseException:
+            self.abort("interrupted while reading")
+            raise
+
+    def _handle_frame(self, frame: Frame) -> None:
+        """A frame that the library has checked."""
+        if frame.opcode is Opcode.TEXT:
+            self._protocol.fail(CloseCode.UNSUPPORTED_DATA, "wsremote messages are binary")
+        elif frame.opcode is Opcode.BINARY or frame.opcode is Opcode.CONT:
+            self._fragments.append(bytes(frame.data))
+            if frame.fin:
+                self.inbox.append(b"".join(self._fragments))
+                self._fragments.clear()
+
+    def _end_of_stream(self) -> None:
+        """The other side has closed its half of the stream."""
+        self._arrived = deque()
+        if self._protocol.state is not State.CLOSED:
+            self._protocol.receive_eof()
+            self._send_protocol_data()
+        self._lost("the other side closed the connection without a closing frame")
+        if not self.inbox:
+            raise ConnectionLost(*self._closed())
+
+    # ---- sending ---------------------------------------------------------------------
+
+    def send(self, message: bytes) -> None:
+        """Send one message, whole; any thread.
+
+        What the kernel does not take at once is left to the poller. Past 4 MiB of that
+        the sender waits.
+
+        Raises:
+            ConnectionLost: The connection is gone.
+        """
+        size = len(message)
+        if size < 126:
+            header = b"%c%c" % (_FINAL_BINARY, size | (_MASKED if self._masks else 0))
+        elif size < 65536:
+            header = struct.pack("!BBH", _FINAL_BINARY, 126 | (_MASKED if self._masks else 0), size)
+        else:
+            header = struct.pack("!BBQ", _FINAL_BINARY, 127 | (_MASKED if self._masks else 0), size)
+        if self._masks:
+            key = self._draw_key()
+            frame = b"%b%b%b" % (header, key, apply_mask(message, key))
+        else:
+            frame = header + message
+        with self._writing:
+            self._write(frame)
+
+    def _write(self, data: bytes) -> None:
+        """Write, or queue behind what is queued. Requires `_writing`."""
+        if self.closed is not None:
+            raise ConnectionLost(*self.closed)
+        if not self._backlog and not self._pipe.pending:
+            try:
+                # One C call: an interrupt finds the frame unsent or its length noted.
+                self._sent.extend(map(self._pipe.send, (data,), (socket.MSG_DONTWAIT,)))
+            except BlockingIOError:
+                self._sent.append(0)
+            except OSError as error:
+                self._lost(error.strerror or type(error).__name__)
+                raise ConnectionLost(*self._closed()) from error
+            finally:
+                # Also when an interrupt comes out of the call: the frame is on its way.
+                if self._sent:
+                    self._note_sent(data, self._sent.pop())
+        else:
+            self._note_sent(data, 0)
+        if self._backlog_size > _BACKLOG_LIMIT and not self.poller.is_current:
+            self._drained.wait_for(self._has_room)
+
+    def _note_sent(self, data: bytes, sent: int) -> None:
+        """A message has left, or has begun to: what the kernel did not take follows."""
+        self.messages_sent += 1
+        if sent < len(data):
+            self._backlog.append(data[sent:] if sent else data)
+            self._backlog_size += len(data) - sent
+        if self._backlog or self._pipe.pending:
+            self.poller.rearm(self)
+
+    def _has_room(self) -> bool:
+        return self._backlog_size <= _BACKLOG_LIMIT or self.closed is not None
+
+    def flush(self) -> bool:
+        """Write more of the backlog, without waiting. True if none is left."""
+        with self._writing:
+            try:
+                self._pipe.flush(socket.MSG_DONTWAIT)
+                while self._backlog and self.closed is None:
+                    data = self._backlog[0]
+                    sent = self._pipe.send(data, socket.MSG_DONTWAIT)
+                    self._backlog_size -= sent
+                    if sent < len(data):
+                        self._backlog[0] = data[sent:]
+                        break
+                    self._backlog.popleft()
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                self._lost(error.strerror or type(error).__name__)
+            finally:
+                if self._backlog_size <= _BACKLOG_LIMIT:
+                    self._drained.notify_all()
+            return not self._backlog and not self._pipe.pending
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether bytes wait for the socket to take them."""
+        return bool(self._backlog or self._pipe.pending)
+
+    def _send_protocol_data(self) -> None:
+        """Write what the library has to say: pongs and closing frames."""
+        for data in self._protocol.data_to_send():
+            if data is SEND_EOF or data == SEND_EOF:
+                self._lost("closed")
+            elif self.closed is None:
+                with self._writing:
+                    self._write(data)
+
+    # ---- closing ---------------------------------------------------------------------
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Send a closing frame and end the connection; what was sent before it arrives."""
+        if self.closed is not None:
+            return
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code, reason)
+            data = b"".join(self._protocol.data_to_send())
+            with self._writing:
+                try:
+                    self._write(data)
+                except ConnectionLost:
+                    return
+        self.closed = Closed(code, reason)
+        try:
+            # The other side reads to the end and closes; a close() here would reset the
+            # connection if it had sent something, and lose what it has not read yet.
+            self._pipe.socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            logger.debug("! shutdown: %s", error)
+
+    def abort(self, reason: str) -> None:
+        """End the connection now, with nothing said."""
+        self._lost(reason)
+
+    def _lost(self, reason: str) -> None:
+        """Note how the connection ended, once, and free the socket's two directions."""
+        if self.closed is None:
+            close = self._protocol.close_rcvd or self._protocol.close_sent
+            if close is not None:
+                self.closed = Closed(int(close.code), close.reason)
+            else:
+                self.closed = Closed(int(CloseCode.ABNORMAL_CLOSURE), reason)
+        try:
+            self._pipe.socket.shutdown(socket.SHUT_RDWR)
+        except OSError as error:
+            logger.debug("! shutdown: %s", error)
+
+    def _closed(self) -> Closed:
+        assert self.closed is not None
+        return self.closed
+
+    def free(self) -> None:
+        """Close the socket. Only for the poller, or where none watches it."""
+        self._pipe.close()

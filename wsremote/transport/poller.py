@@ -1,0 +1,227 @@
+"""The one thread that watches the connections nobody reads, and the clock.
+
+A connection at rest is watched here. When data arrives the poller reads it and hands
+it to the connection's owner, who may answer "somebody reads on": then the connection
+is hot, and whoever works with it reads it directly, without this thread. Ten
+milliseconds after the last reception of a hot connection the poller watches it again,
+whether its reader has gone or is busy with a long call. Both may then wake for the same
+data; the one that gets `reading` reads, the other goes on.
+
+So there is no hand-over that could be lost, and a small call costs no thread switch.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import os
+import select
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from ..errors import ConnectionLost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .connection import SocketConnection
+
+__all__ = ["Poller"]
+
+logger = logging.getLogger("wsremote.transport")
+
+TICK: Final = 0.01
+"""Seconds between two looks at the connections that are hot."""
+
+_READ: Final = select.EPOLLIN | select.EPOLLRDHUP
+# One event, then silence until the connection is watched again: a second reader
+# that has taken over costs one wake-up of this thread, not one a message.
+_ONCE: Final = select.EPOLLONESHOT
+
+
+class Poller:
+    """Watches sockets in a daemon thread of its own."""
+
+    def __init__(self, name: str) -> None:
+        self._epoll = select.epoll()
+        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._wakeup, select.EPOLLIN)
+        self._connections: dict[int, SocketConnection] = {}
+        self._callbacks: dict[int, Callable[[], None]] = {}
+        # Connections that get ticks, with the activity seen at the last one.
+        self._hot: dict[SocketConnection, int] = {}
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        # What other threads want done here.
+        self._requests: list[Callable[[], None]] = []
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; from any other thread. What is watched stays open."""
+        self._stopping = True
+        self._wake()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+            self._epoll.close()
+            os.close(self._wakeup)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the calling thread is the poller's."""
+        return threading.current_thread() is self._thread
+
+    # ---- from any thread -------------------------------------------------------------
+
+    def submit(self, request: Callable[[], None]) -> None:
+        """Have `request()` called in the poller's thread, soon."""
+        self._requests.append(request)
+        self._wake()
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> None:
+        """Have `callback()` called in the poller's thread at `when` (monotonic seconds)."""
+        self.submit(lambda: heapq.heappush(self._timers, (when, next(self._order), callback)))
+
+    def watch(self, connection: SocketConnection) -> None:
+        """Watch a connection from now on. It is at rest, and has its owner."""
+        descriptor = connection.fileno()
+        connection.poller = self
+        connection.resting = True
+        self._connections[descriptor] = connection
+        self._epoll.register(descriptor, _READ | _ONCE)
+
+    def watch_readable(self, descriptor: int, callback: Callable[[], None]) -> None:
+        """Have `callback()` called whenever a descriptor is readable."""
+        self._callbacks[descriptor] = callback
+        self._epoll.register(descriptor, select.EPOLLIN)
+
+    def forget(self, descriptor: int) -> None:
+        """Watch a descriptor of `watch_readable` no longer."""
+        if self._callbacks.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
+
+    def heat(self, connection: SocketConnection) -> None:
+        """The caller reads this connection from now on, or sends a call through it."""
+        connection.resting = False
+        self.submit(lambda: self._follow(connection))
+
+    def rest(self, connection: SocketConnection) -> None:
+        """Nobody reads this connection any more: watch it. Call it without `reading`."""
+        connection.resting = True
+        self.rearm(connection)
+
+    # ---- the thread ------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        os.eventfd_write(self._wakeup, 1)
+
+    def rearm(self, connection: SocketConnection) -> None:
+        """Say to the kernel what to wake this thread for; from any thread."""
+        events = _ONCE
+        if connection.resting:
+            events |= _READ
+        if connection.has_backlog:
+            events |= select.EPOLLOUT
+        try:
+            self._epoll.modify(connection.fileno(), events)
+        except (OSError, ValueError) as error:
+            # Closed meanwhile, by this thread: on_lost() has been called.
+            logger.debug("! not watched any more: %s", error)
+
+    def _run(self) -> None:
+        last_tick = 0.0
+        while not self._stopping:
+            for descriptor, events in self._epoll.poll(self._pause()):
+                if descriptor == self._wakeup:
+                    os.eventfd_read(self._wakeup)
+                elif (callback := self._callbacks.get(descriptor)) is not None:
+                    self._guard(callback)
+                elif (connection := self._connections.get(descriptor)) is not None:
+                    self._serve(connection, events)
+            while self._requests:
+                self._guard(self._requests.pop(0))
+            now = time.monotonic()
+            while self._timers and self._timers[0][0] <= now:
+                self._guard(heapq.heappop(self._timers)[2])
+            if now - last_tick >= TICK:
+                self._tick(now)
+                last_tick = now
+
+    def _pause(self) -> float | None:
+        """Seconds to the next thing that is due; None if nothing is."""
+        if self._requests:
+            return 0.0
+        pause = TICK if self._hot else None
+        if self._timers:
+            due = max(0.0, self._timers[0][0] - time.monotonic())
+            pause = due if pause is None else min(pause, due)
+        return pause
+
+    def _guard(self, callback: Callable[[], None]) -> None:
+        """Run one callback; its failure must not end the thread that all rely on."""
+        try:
+            callback()
+        except Exception:
+            logger.exception("! in the poller")
+
+    def _serve(self, connection: SocketConnection, events: int) -> None:
+        """One event of a connection."""
+        if events & select.EPOLLOUT:
+            connection.flush()
+        if events & ~select.EPOLLOUT and connection.reading.acquire(blocking=False):
+            hot = False
+            try:
+                connection.receive(0)
+                hot = connection.owner.on_messages()
+            except ConnectionLost as error:
+                self._drop(connection, error)
+                return
+            except Exception as error:
+                logger.exception("! while handling a message")
+                connection.abort("internal error")
+                self._drop(connection, ConnectionLost(1011, str(error)))
+                return
+            finally:
+                connection.reading.release()
+            connection.resting = not hot
+            if hot:
+                self._hot[connection] = connection.activity
+        elif events & ~select.EPOLLOUT:
+            # Somebody else reads; the tick will see when it no longer does.
+            connection.resting = False
+            self._hot[connection] = connection.activity
+        self.rearm(connection)
+
+    def _drop(self, connection: SocketConnection, error: ConnectionLost) -> None:
+        self._hot.pop(connection, None)
+        descriptor = connection.fileno()
+        if self._connections.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
+        self._guard(lambda: connection.owner.on_lost(error))
+        connection.free()
+
+    def _follow(self, connection: SocketConnection) -> None:
+        if connection.fileno() in self._connections:
+            self._hot[connection] = connection.activity
+
+    def _tick(self, now: float) -> None:
+        """Look after the hot connections; watch those that nobody has read for a tick."""
+        for connection, seen in list(self._hot.items()):
+            more = False
+            try:
+                more = connection.owner.on_tick(now)
+            except Exception:
+                logger.exception("! in a tick")
+            if connection.activity != seen:
+                self._hot[connection] = connection.activity
+            else:
+                if not connection.resting:
+                    self.rest(connection)
+                if not more:
+                    self._hot.pop(connection, None)

@@ -1,0 +1,61 @@
+"""What a server serves, frozen: the documents of the tree and the objects they name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from wsremote.tree.info import InfoTree
+
+if TYPE_CHECKING:
+    from wsremote.tree.visibility import Visibility
+
+__all__ = ["Inventory"]
+
+
+class Inventory:
+    """The result of `inspect_packages`.
+
+    Attributes:
+        index: Plain data: `packages`, `modules` as `[name, digest]` and `failures`.
+        documents: The documents of the modules, by digest.
+        objects: Every module by its name, and every function and class that the tree names
+            by `module:qualname`, under all the names it has there. Methods are found
+            through their class.
+        failures: Submodules that could not be imported, with the reason.
+        tree: The info tree, as a client has it.
+    """
+
+    def __init__(
+        self,
+        index: dict[str, Any],
+        documents: Mapping[str, bytes],
+        objects: Mapping[str, object],
+        paths: Mapping[int, str],
+        visibility: Visibility,
+    ) -> None:
+        self.index = index
+        self.documents: Mapping[str, bytes] = MappingProxyType(dict(documents))
+        self.objects: Mapping[str, object] = MappingProxyType(dict(objects))
+        self.failures: Mapping[str, str] = MappingProxyType(index["failures"])
+        self.tree = InfoTree(index, self.documents.__getitem__)
+        # Canonical path by id. The ids stay taken, since `objects` holds the objects.
+        self._paths = dict(paths)
+        self._visibility = visibility
+
+    def path_of(self, value: object) -> str | None:
+        """The canonical path of a served module, class or function; None for all else."""
+        return self._paths.get(id(value))
+
+    def is_hidden(self, module: str, qualname: str = "") -> bool:
+        """Whether a name must not be reached, listed or not; without `qualname`, a module."""
+        return self._visibility.is_hidden(module, qualname)
+
+    def is_hidden_object(self, value: object) -> bool:
+        """Whether a value is hidden, under whatever name it is found."""
+        return id(value) not in self._paths and self._visibility.is_hidden_object(value)
+
+    def __repr__(self) -> str:
+        packages = ", ".join(self.index["packages"])
+        return f"<Inventory of {packages}: {len(self.index['modules'])} modules>"
