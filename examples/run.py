@@ -22,6 +22,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 BINARIES = "Scripts" if os.name == "nt" else "bin"
 INSTALLED = ["pandas", "sympy", "networkx"]
+FIRST = "quickstart.py"
 SERVED = [
     *(*INSTALLED, "json", "statistics", "decimal"),
     *(str(HERE / "packages" / "garden"), str(HERE / "packages" / "ledger")),
@@ -32,21 +33,24 @@ def main() -> None:
     """Install, serve, run, and say how it went."""
     if sys.version_info < (3, 11):
         sys.exit(f"wsremote needs Python 3.11 or newer, and this is {sys.version.split()[0]}.")
-    scripts = [HERE / Path(name).name for name in sys.argv[1:]] or sorted(HERE.glob("*.py"))
-    scripts = [script for script in scripts if script != Path(__file__).resolve()]
+    found = sorted(path for path in HERE.glob("*.py") if path.name not in {FIRST, "run.py"})
+    scripts = [HERE / Path(name).name for name in sys.argv[1:]] or [HERE / FIRST, *found]
     server = environment("server", *INSTALLED)
     client = environment("client")
     with tempfile.TemporaryDirectory() as folder:
         ready_file = Path(folder) / "ready.json"
         token = secrets.token_urlsafe(32)
-        process = subprocess.Popen(
-            [server / "wsremote", "serve", *SERVED, "--port", "0", "--ready-file", ready_file],
-            env={**os.environ, "WSREMOTE_TOKEN": token},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        log = ROOT / ".venv" / "server.log"
+        with log.open("w") as stderr:
+            process = subprocess.Popen(
+                [server / "wsremote", "serve", *SERVED, "--port", "0", "--ready-file", ready_file],
+                env={**os.environ, "WSREMOTE_TOKEN": token},
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
         try:
-            show_banner(process)
+            show_banner(process, log)
             url = json.loads(ready_file.read_text())["url"]
             failed = [script.name for script in scripts if not run(client, script, url, token)]
         finally:
@@ -80,14 +84,17 @@ def environment(name: str, *packages: str) -> Path:
     return programs
 
 
-def show_banner(process: subprocess.Popen[str]) -> None:
+def show_banner(process: subprocess.Popen[str], log: Path) -> None:
     """Print what the server prints, until it listens."""
     assert process.stdout is not None
     for line in process.stdout:
-        print(line, end="", flush=True)
         if "Ctrl-C to stop" in line:
-            return
-    sys.exit("The server did not start; its message is above.")
+            break
+        print(line, end="", flush=True)
+    else:
+        sys.exit(f"The server did not start:\n{log.read_text()}")
+    missing = log.read_text().count("wsremote: not served: ")
+    print(f"  {missing} submodules lack optional packages and are not served; {log} names them.")
 
 
 def run(client: Path, script: Path, url: str, token: str) -> bool:

@@ -60,6 +60,20 @@ def run_remotely(script: Path, client: Client, served: ServedProcess, folder: Pa
     return run([*command, str(script)], {**environment, **there, **cache}, folder)
 
 
+@pytest.mark.parametrize("package", ["pandas", "numpy", "sympy", "networkx", "garden"])
+def test_the_client_really_has_none_of_the_packages(client: Client, package: str) -> None:
+    """The Python that runs the examples cannot import what they use."""
+    command, environment = client
+    done = subprocess.run(
+        [*command, "-c", f"import wsremote, {package}"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert f"No module named '{package}'" in done.stderr
+
+
 @pytest.mark.parametrize("script", [name for name in SCRIPTS if name != "hidden.py"])
 def test_an_example_prints_over_the_wire_what_it_prints_locally(
     script: str, served: ServedProcess, client: Client, tmp_path: Path

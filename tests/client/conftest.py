@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from wsremote.client.classes import ShallowClass
+from wsremote.client.metaclass import ShallowClass
 from wsremote.client.shallow import Shallow
 from wsremote.errors import SessionClosed
 from wsremote.tree.describing import describe_class

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import collections.abc
 import inspect
+import json
 from typing import Any, get_origin
 
 import pytest
+
+from wsremote.tree.describing import describe_class
+from wsremote.tree.nodes import ClassNode, ReferenceNode
 
 
 def test_construction_is_one_message_and_gives_a_proxy(goods: Any, caller: Any) -> None:
@@ -205,6 +209,14 @@ def test_the_server_decides_what_is_abstract(goods: Any, caller: Any) -> None:
     assert goods.Job().run() == "ran"
 
 
+def test_an_object_of_the_server_exists_whatever_its_class_lacks_here(caller: Any) -> None:
+    """A class that looks abstract from here has objects all the same."""
+    node = ClassNode("Odd", "Odd", "x", bases=("collections.abc:Sized",))
+    cls = caller.shallow.class_from(node, caller.shallow.class_at)
+    assert issubclass(cls, collections.abc.Sized)
+    assert caller.shallow.handle_of(caller.shallow.proxy(cls, 5)) == 5
+
+
 def test_what_derives_from_a_builtin_container_has_its_methods(goods: Any, caller: Any) -> None:
     """A served subclass of dict is used as one."""
     stock = goods.Stock(a=1)
@@ -221,3 +233,52 @@ def test_subclassing_is_refused_clearly(goods: Any) -> None:
     """Until it is supported, it says so."""
     with pytest.raises(TypeError, match=r"not supported yet: Mine derives from shop.goods:Fruit"):
         type("Mine", (goods.Fruit,), {})
+
+
+def test_a_foreign_exception_is_caught_by_its_own_name(caller: Any) -> None:
+    """Where this Python has the class as well, `except` of it works."""
+    errors = caller.shallow.class_from(
+        describe_class(json.JSONDecodeError), lambda path: caller.shallow.class_at(path)
+    )
+    assert issubclass(errors, json.JSONDecodeError)
+    error = ValueError.__new__(errors, "it")
+    with pytest.raises(json.JSONDecodeError):
+        raise error
+
+
+def test_methods_are_functions_for_whoever_lists_the_class(goods: Any, caller: Any) -> None:
+    """They are made at first use; `dir` makes all of them, which editors look at statically."""
+    dir(goods.LoudApple)
+    for cls, name in [(goods.Fruit, "eat"), (goods.Loud, "shout"), (goods.Apple, "who")]:
+        assert inspect.isfunction(inspect.getattr_static(cls, name))
+    dir(goods)
+    assert inspect.isfunction(inspect.getattr_static(goods, "plain"))
+    assert caller.log == []
+
+
+def test_aliases_in_classes(caller: Any, goods: Any) -> None:
+    """An attribute that stands for a function or class is that one, or is asked for."""
+    node = ClassNode(
+        "Alias",
+        "Alias",
+        "shop.goods",
+        members={
+            "kind": ReferenceNode("kind", "shop.goods:Fruit"),
+            "sum": ReferenceNode("sum", "shop.goods:plain"),
+            "lost": ReferenceNode("lost", "elsewhere:f"),
+            "limit": ReferenceNode("limit", "shop.goods:LIMIT"),
+        },
+    )
+    cls: Any = caller.shallow.class_from(node, caller.shallow.class_at)
+    assert cls.kind is goods.Fruit
+    assert cls.sum is goods.plain
+    assert cls.__dict__["kind"] is goods.Fruit
+    caller.inventory = type("Inventory", (), {"objects": {"shop.goods:Alias": cls.__name__}})
+    assert caller.log == []
+    for name in ("lost", "limit"):
+        with pytest.raises(AttributeError):
+            getattr(cls, name)
+    assert [entry[:3] for entry in caller.log] == [
+        ("get", "shop.goods:Alias", "lost"),
+        ("get", "shop.goods:Alias", "limit"),
+    ]

@@ -56,6 +56,37 @@ def test_a_handle_received_again_after_its_proxy_died_is_counted_anew(
     assert caller.released == [(77, 1), (77, 2)]
 
 
+def test_a_handle_received_while_its_proxy_is_made_has_one_proxy(caller: Any, goods: Any) -> None:
+    """Whoever comes second takes the first one's proxy, and both receipts are counted."""
+    shallow, cls = caller.shallow, goods.Fruit
+    nested: list[Any] = []
+
+    def blank(cls: type) -> Any:
+        type.__setattr__(cls, "_wsremote_blank", object.__new__)
+        nested.append(shallow.proxy(cls, 77))
+        return object.__new__(cls)
+
+    type.__setattr__(cls, "_wsremote_blank", blank)
+    assert shallow.proxy(cls, 77) is nested[0]
+    assert caller.released == []
+    nested.clear()
+    gc.collect()
+    assert caller.released == [(77, 2)]
+
+
+def test_a_late_death_does_not_take_the_next_proxy_along(caller: Any, goods: Any) -> None:
+    """The collector may report a proxy dead after its handle was received again."""
+    shallow, cls = caller.shallow, goods.Fruit
+    first = shallow.proxy(cls, 77)
+    late = shallow._receipts[77]
+    del first
+    shallow._dead.clear()
+    second = shallow.proxy(cls, 77)
+    shallow._dead.append(late)
+    assert shallow.proxy(cls, 77) is second
+    assert shallow.proxy(cls, 77) is second
+
+
 def test_receipts_from_many_threads_add_up(caller: Any, goods: Any) -> None:
     """However threads receive and drop one handle, what is released is what was received."""
     shallow, cls, rounds = caller.shallow, goods.Fruit, 2000

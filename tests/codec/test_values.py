@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import builtins
 import collections
 import datetime
 import decimal
@@ -345,8 +346,6 @@ def test_foreign_time_zones_stay_home(pair: Any) -> None:
 )
 def test_dangerous_builtins_have_no_name(pair: Any, name: str) -> None:
     """They are lent like any callable, and a payload that names one is refused."""
-    import builtins
-
     value = getattr(builtins, name)
     assert pair.there(value).cls is type(value)
     payload = b"\xc1" + msgpack.packb({None: [tags.BUILTIN, f"builtins:{name}"]})

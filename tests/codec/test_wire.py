@@ -95,7 +95,7 @@ def test_documents_survive_and_bombs_do_not() -> None:
     documents = {"a": b"x" * 1000, "b": b""}
     packed = wire.pack_documents(documents)
     assert wire.unpack_documents(packed, 10_000) == documents
-    with pytest.raises(RemoteProtocolError, match="more than 500 bytes|malformed"):
+    with pytest.raises(RemoteProtocolError, match=r"more than 500 bytes|malformed"):
         wire.unpack_documents(packed, 500)
     with pytest.raises(RemoteProtocolError):
         wire.unpack_documents(b"garbage", 500)

@@ -42,6 +42,7 @@ def test_shuffle_and_heappush(pair: Any) -> None:
         ({"a": 1}, lambda x: x.update(b=2)),
         ({"a": 1, "b": 2}, lambda x: x.update(a=x.pop("a"))),
         ({1: "x"}, lambda x: (x.clear(), x.update({True: "x"}))),
+        ({"x": 1}, lambda x: x.update(x=True)),
         ({1, 2}, lambda x: x.add(3)),
         (bytearray(b"ab"), lambda x: x.extend(b"c")),
         (collections.deque([1, 2], 2), lambda x: x.append(3)),

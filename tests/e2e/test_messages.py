@@ -45,9 +45,11 @@ def counter(pkg: Any) -> Any:
         lambda pkg, counter, vector: -vector,
         lambda pkg, counter, vector: repr(vector),
         lambda pkg, counter, vector: vector == vector,
-        lambda pkg, counter, vector: pkg.constants.SMALL_INT
-        if hasattr(type(pkg.constants), "SMALL_INT")
-        else pkg.functions.add(1),
+        lambda pkg, counter, vector: (
+            pkg.constants.SMALL_INT
+            if hasattr(type(pkg.constants), "SMALL_INT")
+            else pkg.functions.add(1)
+        ),
         lambda pkg, counter, vector: pkg.functions.append_to([1], 2),
         lambda pkg, counter, vector: pkg.functions.apply(pkg.functions.add, 1),
     ],

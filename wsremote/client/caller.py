@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import ModuleType
+    from types import FunctionType, ModuleType
 
     from wsremote.protocol.messages import Target
     from wsremote.tree.info import InfoTree
@@ -79,8 +79,11 @@ class Home(Protocol):
     def class_at(self, path: str) -> type:
         """The shallow class of a path of the tree."""
 
-    def referred(self, owner: str, name: str, target: str) -> Any:
-        """What `name` of `owner` stands for: the object at `target`."""
+    def function_at(self, path: str) -> FunctionType:
+        """The shallow function of a path of the tree."""
+
+    def referred(self, target: str) -> Any:
+        """The object that a reference stands for. KeyError if the tree does not have it."""
 
     def submodule(self, name: str) -> ModuleType | None:
         """The shallow module of a full name; None if none is served under it."""

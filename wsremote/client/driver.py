@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import sys
-import threading
 import time
 import warnings
 from collections import deque
@@ -20,15 +18,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..codec import wire
 from ..codec.faults import decode_fault, encode_fault
-from ..codec.values import Buffer, ValueCodec
+from ..codec.values import ValueCodec
 from ..codec.writeback import WRITE_BACK_LIMIT, apply_changes, containers_of
-from ..errors import ConnectionLost, LimitExceeded, RemoteProtocolError, SessionClosed
+from ..errors import ConnectionLost, RemoteProtocolError, SessionClosed
 from ..protocol.messages import (
-    NUMBERED,
-    Ack,
-    Bye,
     Cancel,
-    Chunk,
     ClassInfo,
     Exec,
     Fault,
@@ -36,21 +30,16 @@ from ..protocol.messages import (
     Modules,
     Op,
     Output,
-    Ping,
-    Pong,
     Release,
     Result,
 )
-from ..protocol.sequence import Sequence
-from ..protocol.transfers import Transfers, chunks_of
 from .background import Background
 from .lending import Lending
+from .link import PATIENCE, Link
 from .waiting import Lanes, Over, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from ..protocol.messages import Message, Numbered, Target, Welcome
+    from ..protocol.messages import Message, Target, Welcome
     from ..transport.connection import SocketConnection
     from ..transport.poller import Poller
 
@@ -58,23 +47,13 @@ __all__ = ["Driver"]
 
 logger = logging.getLogger("wsremote.client")
 
-PATIENCE: Final = 1.0
-"""Seconds that one reception waits; a thread that needs longer receives again."""
-
-KEEPALIVE: Final = 15.0
-"""Seconds of silence after which the server is asked whether it is there (half of what
-the strictest common proxies allow)."""
-
 _DOCUMENTS_LIMIT: Final = 512 * 1024 * 1024
 """Bytes of an info tree, uncompressed: pandas has 9 MB."""
 
 _NO_KWARGS: Final[dict[str, Any]] = {}
 
-SILENCE: Final = 45.0
-"""Seconds of silence after which the connection counts as lost."""
 
-
-class Driver:
+class Driver(Link):
     """One open session.
 
     Args:
@@ -87,25 +66,25 @@ class Driver:
     def __init__(
         self, connection: SocketConnection, poller: Poller, welcome: Welcome, url: str
     ) -> None:
-        self.id = welcome.session
-        self.url = url
-        self.connection = connection
-        self.limits = welcome.limits
-        # Why the session is over; None while it is open.
-        self.closed_because: str | None = None
-        # Messages sent, for the tests that count them.
-        self.messages = 0
+        super().__init__(
+            connection,
+            poller,
+            welcome,
+            url,
+            {
+                Result: self._on_answer,
+                Fault: self._on_answer,
+                Output: self._on_output,
+                Exec: self._on_exec,
+                ClassInfo: self._on_class_info,
+                Release: self._on_release,
+                Cancel: self._on_cancel,
+                Modules: self._on_modules,
+            },
+        )
         self.lending = Lending(self, welcome.server)
         self.codec = ValueCodec(self.lending)
-
-        self._poller = poller
-        self._pid = os.getpid()
-        self._sequence = Sequence()
-        self._transfers = Transfers(sys.maxsize)
-        # Orders numbering and writing.
-        self._sending = threading.Lock()
         self._call_numbers = itertools.count(1)
-        self._transfer_numbers = itertools.count(1)
         self._lanes = Lanes(itertools.count(1))
         # Calls without an answer, by their number; those whose answer nobody wants any more.
         self._calls: dict[int, Waiting] = {}
@@ -115,38 +94,8 @@ class Driver:
         self._buffers: dict[int, list[bytearray]] = {}
         # Who waits for module documents: they are answered in order.
         self._fetches: deque[Waiting] = deque()
-        # Handles that this side has let go of. Weak reference callbacks append here.
-        self._released: deque[tuple[int, int]] = deque()
         # Runs callbacks that no waiting call has caused.
         self._background = Background(f"wsremote-callbacks-{self.id[:8]}")
-        self._ended = threading.Event()
-        self._seen = (0, time.monotonic())
-        self._handlers: dict[type[Message], Callable[[Any], None]] = {
-            Result: self._on_answer,
-            Fault: self._on_answer,
-            Output: self._on_output,
-            Exec: self._on_exec,
-            ClassInfo: self._on_class_info,
-            Release: self._on_release,
-            Cancel: self._on_cancel,
-            Chunk: self._transfers.receive,
-            Modules: self._on_modules,
-            Ack: self._on_ack,
-            Ping: self._on_ping,
-            Pong: self._on_pong,
-            Bye: self._on_bye,
-        }
-
-    def start(self) -> None:
-        """Take over the connection."""
-        self.connection.owner = self
-        self._poller.watch(self.connection)
-        self._poller.call_at(time.monotonic() + KEEPALIVE / 3, self._look_after)
-
-    @property
-    def closed(self) -> bool:
-        """Whether the session is over."""
-        return self.closed_because is not None
 
     # ---- of client.caller.Caller -----------------------------------------------------
 
@@ -181,13 +130,6 @@ class Driver:
         """What Python's syntax asks of `target` through a special method, on the server."""
         __tracebackhide__ = True
         return self._execute(Op.SPECIAL, target, name, args, None)
-
-    def release(self, handle: int, count: int) -> None:
-        """Let go of a handle; the server hears of it with the next message.
-
-        Called by weak references at any moment, so it does nothing but append.
-        """
-        self._released.append((handle, count))
 
     # ---- a call, in the thread that makes it -----------------------------------------
 
@@ -294,6 +236,29 @@ class Driver:
             " gone. wsremote.connect(...) opens a new one"
         )
 
+    def fetch(self, digests: list[str], timeout: float) -> dict[str, bytes]:
+        """The documents of modules, from the server."""
+        waiting = Waiting()
+        with self._sending:
+            self._fetches.append(waiting)
+            self.connection.send(wire.write(Fetch(digests)))
+        deadline = time.monotonic() + timeout
+        while not waiting.inbox:
+            if self.closed:
+                raise self._over()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.url} did not send its info tree in {timeout:.0f} s")
+            if self.connection.reading.acquire(blocking=False):
+                try:
+                    self._read(PATIENCE)
+                finally:
+                    self.connection.reading.release()
+            else:
+                self._sleep(waiting)
+        message = waiting.inbox.popleft()
+        assert isinstance(message, Modules)
+        return wire.unpack_documents(message.documents, _DOCUMENTS_LIMIT)
+
     # ---- callbacks -------------------------------------------------------------------
 
     def _run_callback(self, message: Exec) -> None:
@@ -328,102 +293,7 @@ class Driver:
         transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None
         return Result, message.call, encoded.payload, None, transfers
 
-    # ---- sending, from any thread ----------------------------------------------------
-
-    def send(self, kind: type[Numbered], *fields: Any) -> None:
-        """Number a message and send it, behind the releases that are due.
-
-        Raises:
-            ConnectionLost: The session is over.
-        """
-        if os.getpid() != self._pid:
-            raise SessionClosed(
-                "this process was forked from the one that has the session, which alone may use"
-                " it: call wsremote.connect(...) here"
-            )
-        with self._sending:
-            if self._released:
-                self._send_numbered(Release, self._take_released())
-            self._send_numbered(kind, *fields)
-
-    def _send_numbered(self, kind: type[Numbered], *fields: Any) -> None:
-        """Requires `_sending`."""
-        connection = self.connection
-        before = connection.messages_sent
-        try:
-            connection.send(wire.write(kind(*self._sequence.number(), *fields)))
-        finally:
-            # Also if an interrupt came when the message was on its way already.
-            if connection.messages_sent != before:
-                self._sequence.left()
-                self.messages += 1
-
-    def _take_released(self) -> list[list[int]]:
-        """The handles to release, with counts."""
-        handles = []
-        while self._released:
-            handles.append(list(self._released.popleft()))
-        return handles
-
-    def _send_buffers(self, buffers: Iterable[Buffer]) -> list[int]:
-        """Send buffers in chunks, ahead of the message that will list them."""
-        transfers = []
-        for buffer in buffers:
-            transfers.append(transfer := next(self._transfer_numbers))
-            for chunk in chunks_of(transfer, memoryview(buffer)):
-                self.connection.send(wire.write(chunk))
-        return transfers
-
-    def fetch(self, digests: list[str], timeout: float) -> dict[str, bytes]:
-        """The documents of modules, from the server."""
-        waiting = Waiting()
-        with self._sending:
-            self._fetches.append(waiting)
-            self.connection.send(wire.write(Fetch(digests)))
-        deadline = time.monotonic() + timeout
-        while not waiting.inbox:
-            if self.closed:
-                raise self._over()
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.url} did not send its info tree in {timeout:.0f} s")
-            if self.connection.reading.acquire(blocking=False):
-                try:
-                    self._read(PATIENCE)
-                finally:
-                    self.connection.reading.release()
-            else:
-                self._sleep(waiting)
-        message = waiting.inbox.popleft()
-        assert isinstance(message, Modules)
-        return wire.unpack_documents(message.documents, _DOCUMENTS_LIMIT)
-
     # ---- receiving, by the holder of connection.reading ------------------------------
-
-    def _read(self, timeout: float) -> None:
-        """Receive, and hand each message to whom it is for.
-
-        A message leaves the connection's inbox when it has been handed over: an interrupt
-        in between has it handed over again, which its number or its call tells.
-        """
-        inbox = self.connection.receive(timeout)
-        while inbox:
-            try:
-                for message in wire.read(inbox[0]):
-                    self._route(message)
-            except KeyError as error:
-                self._violated(f"{error} is not expected in an open session")
-            except (RemoteProtocolError, LimitExceeded) as error:
-                self._violated(str(error))
-            inbox.popleft()
-
-    def _route(self, message: Message) -> None:
-        """Hand one message over; a numbered one counts as received when that is done."""
-        handler = self._handlers[type(message)]
-        if not isinstance(message, NUMBERED):
-            handler(message)
-        elif self._sequence.is_next(message):
-            handler(message)
-            self._sequence.admit(message)
 
     def _hand(self, waiting: Waiting, message: Message) -> None:
         waiting.inbox.append(message)
@@ -478,97 +348,17 @@ class Driver:
             raise RemoteProtocolError("module documents came that nobody asked for")
         self._hand(self._fetches.popleft(), message)
 
-    def _on_ack(self, message: Ack) -> None:
-        self._sequence.acknowledge(message.ack)
-
-    def _on_ping(self, message: Ping) -> None:
-        self._sequence.acknowledge(message.ack)
-        self.connection.send(wire.write(Pong(message.token, self._sequence.received)))
-
-    def _on_pong(self, message: Pong) -> None:
-        self._sequence.acknowledge(message.ack)
-
-    def _on_bye(self, message: Bye) -> None:
-        self.closed_because = self.closed_because or message.reason
-        self.connection.close(1000, "bye")
-
-    def _violated(self, text: str) -> None:
-        """The server has broken the protocol: nothing it says is to be trusted."""
-        self.closed_because = self.closed_because or f"the server broke the protocol: {text}"
-        self.connection.close(4400, text[:100])
-
-    # ---- of transport.base.Owner, in the poller's thread -----------------------------
-
-    def on_messages(self) -> bool:
-        """Hand over what came. Whoever waits for it has been woken, and reads on if it must."""
-        self._read(0)
-        return False
-
-    def on_tick(self, now: float) -> bool:
-        """Send what has been due for a tick without a call that took it along."""
-        try:
-            self._send_due()
-        except ConnectionLost as error:
-            logger.debug("! session %s: %s", self.id, error)
-        return False
+    # ---- the end ---------------------------------------------------------------------
 
     def on_lost(self, error: ConnectionLost) -> None:
-        """The session ends with its connection."""
-        if self.closed_because is None:
-            self.closed_because = str(error)
-        self._ended.set()
+        """The session ends with its connection, and so does every call."""
+        super().on_lost(error)
         for waiting in [*self._calls.values(), *self._fetches]:
             waiting.inbox.append(Over)
             waiting.wake()
         self._calls.clear()
         self._background.stop()
         self.lending.clear()
-        logger.info("= session %s ended: %s", self.id, self.closed_because)
-
-    def _send_due(self) -> None:
-        """Releases and acknowledgements that no call has carried."""
-        with self._sending:
-            if self._released:
-                self._send_numbered(Release, self._take_released())
-            if (ack := self._sequence.ack_due(idle=True)) is not None:
-                self.connection.send(wire.write(ack))
-
-    def _look_after(self) -> None:
-        """Every few seconds: send what is due, and see that the server is there."""
-        if self._ended.is_set():
-            return
-        now = time.monotonic()
-        activity, since = self._seen
-        if self.connection.activity != activity:
-            self._seen = self.connection.activity, now
-        elif now - since > SILENCE:
-            self.connection.abort(f"the server has been silent for {SILENCE:.0f} s")
-        try:
-            self._send_due()
-            if now - self._seen[1] >= KEEPALIVE:
-                self.connection.send(wire.write(Ping(0, self._sequence.received)))
-        except ConnectionLost as error:
-            logger.debug("! session %s: %s", self.id, error)
-        self._poller.call_at(now + KEEPALIVE / 3, self._look_after)
-
-    # ---- the end ---------------------------------------------------------------------
-
-    def close(self, timeout: float = 2.0) -> None:
-        """Say goodbye. The server frees everything the session holds. Safe to call twice."""
-        if os.getpid() != self._pid:
-            return
-        if self.closed_because is None:
-            self.closed_because = "it was closed here"
-            try:
-                with self._sending:
-                    self.connection.send(wire.write(Bye("closed by the client")))
-            except ConnectionLost as error:
-                logger.debug("! session %s: %s", self.id, error)
-            self.connection.close(1000, "bye")
-        if not self._poller.is_current:
-            self._ended.wait(timeout)
-            if not self._ended.is_set():
-                self.connection.abort("the server did not close the connection")
 
 
 def _show(message: Output) -> None:

@@ -1,8 +1,8 @@
 """Modules of the server as module objects, and `session.modules`.
 
 Each shallow module has a class of its own, on which the module's variables are
-properties. Functions are made with the module; classes, submodules and what is
-re-exported are made when they are first used, and then stay in its `__dict__`.
+properties. Functions, classes, submodules and what is re-exported are made when they are
+first used, and then stay in the module's `__dict__`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from wsremote.client.caller import Home
-    from wsremote.client.source import Functions
 
 __all__ = ["Modules", "ShallowModule", "bare_module", "make_module", "origin_of"]
 
@@ -53,7 +52,9 @@ class ShallowModule(ModuleType):
         if name in _MACHINERY:
             super().__setattr__(name, value)
         elif isinstance(value, ShallowModule) and value.__name__ == f"{self.__name__}.{name}":
-            self._bind(name, value)
+            # The import system binds a submodule in its package: it is a member already, unless
+            # the package has something else under that name, as on the server.
+            return
         else:
             cls = type(self)
             cls._wsremote_home.caller.set(self.__name__, name, value)
@@ -72,20 +73,14 @@ class ShallowModule(ModuleType):
             delattr(cls, name)
 
     def __dir__(self) -> list[str]:
-        node = type(self)._wsremote_node
-        known = {*self.__dict__, *node.members, *type(self)._wsremote_home.children(self.__name__)}
+        cls = type(self)
+        node = cls._wsremote_node
+        for name, value in vars(cls).items():
+            # Whoever lists a module looks at its functions next, often without running code.
+            if type(value) is _Function and name not in self.__dict__:
+                getattr(self, name)
+        known = {*self.__dict__, *node.members, *cls._wsremote_home.children(self.__name__)}
         return sorted(known)
-
-    def _bind(self, name: str, module: ShallowModule) -> None:
-        """The import system binds a submodule in its package.
-
-        Not where the package has something else under that name: it had bound that later.
-        """
-        member = type(self)._wsremote_node.members.get(name)
-        if member is None or (
-            isinstance(member, ReferenceNode) and member.target == module.__name__
-        ):
-            self.__dict__[name] = module
 
     def _missing(self, name: str) -> AttributeError:
         text = f"served module {self.__name__!r} has no attribute {name!r}"
@@ -113,12 +108,30 @@ class _Member:
         return made
 
 
+class _Function(_Member):
+    """The same for a function."""
+
+    __slots__ = ()
+
+
+class _Reference(_Member):
+    """The same for what is defined elsewhere; the server is asked where the tree has it not."""
+
+    __slots__ = ()
+
+    def __get__(self, module: Any, owner: type) -> Any:
+        try:
+            return super().__get__(module, owner)
+        except KeyError:
+            return type(module)._wsremote_home.caller.get(module.__name__, self._name)
+
+
 def origin_of(home: Home, name: str) -> str:
     """Where a module is from: `wsremote://host:9090/pkg.mod`."""
     return f"wsremote://{host_of(home.caller.url)}/{name}"
 
 
-def make_module(node: ModuleNode, home: Home, functions: Functions) -> ShallowModule:
+def make_module(node: ModuleNode, home: Home) -> ShallowModule:
     """The shallow module of a node."""
     name = node.name
     children = list(home.children(name))
@@ -129,9 +142,11 @@ def make_module(node: ModuleNode, home: Home, functions: Functions) -> ShallowMo
         if key.startswith(INTERNAL) or key in _MACHINERY or key in ("__all__", "__doc__"):
             continue
         if isinstance(member, ReferenceNode):
-            namespace[key] = _Member(key, _referred(home, name, key, member.target))
+            namespace[key] = _Reference(key, _referred(home, member.target))
         elif isinstance(member, ClassNode):
             namespace[key] = _Member(key, _class(home, f"{name}:{key}"))
+        elif isinstance(member, FunctionNode):
+            namespace[key] = _Function(key, _function(home, f"{name}:{key}"))
         elif isinstance(member, VariableNode):
             namespace[key] = _variable(home, name, key, member.doc)
     made = _bare(name, node, home, namespace, bool(node.is_package or children))
@@ -141,9 +156,6 @@ def make_module(node: ModuleNode, home: Home, functions: Functions) -> ShallowMo
     scope["__all__"] = (
         _public(node.members, children) if node.exports is None else list(node.exports)
     )
-    for key, member in node.members.items():
-        if isinstance(member, FunctionNode) and not key.startswith(INTERNAL):
-            scope[key] = functions.function(member, f"{name}:{key}", scope)
     return made
 
 
@@ -195,12 +207,16 @@ def _variable(home: Home, module: str, name: str, doc: str | None) -> property:
     return property(read, write, remove, doc)
 
 
+def _function(home: Home, path: str) -> Callable[[], Any]:
+    return lambda: home.function_at(path)
+
+
 def _class(home: Home, path: str) -> Callable[[], Any]:
     return lambda: home.class_at(path)
 
 
-def _referred(home: Home, owner: str, name: str, target: str) -> Callable[[], Any]:
-    return lambda: home.referred(owner, name, target)
+def _referred(home: Home, target: str) -> Callable[[], Any]:
+    return lambda: home.referred(target)
 
 
 def _submodule(home: Home, name: str) -> Callable[[], Any]:

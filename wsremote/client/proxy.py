@@ -9,7 +9,7 @@ instance without handle: it is a plain local object.
 from __future__ import annotations
 
 import inspect
-import threading
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from wsremote.client.names import INTERNAL, is_dunder, is_probe
@@ -54,7 +54,8 @@ class Attributes:
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
         # A getter's AttributeError makes Python ask `__getattr__`, which must not ask again.
-        self._missing = threading.local()
+        # By thread and name; one is taken out right after it came in.
+        self._missing: dict[tuple[int, str], tuple[Any, AttributeError]] = {}
         self._readers: dict[str, Callable[[Any], Any]] = {}
 
     def namespace(self) -> dict[str, Any]:
@@ -66,9 +67,10 @@ class Attributes:
             handle = self._wsremote_handle
             if handle is None or is_probe(name):
                 raise _no_attribute(self, name)
-            failed = missing.__dict__.pop(name, None)
-            if failed is not None and failed[0] is self:
-                raise failed[1]
+            if missing:
+                failed = missing.pop((get_ident(), name), None)
+                if failed is not None and failed[0] is self:
+                    raise failed[1]
             try:
                 return get(handle, name)
             except AttributeError as error:
@@ -92,8 +94,9 @@ class Attributes:
                 delete(handle, name)
 
         def __dir__(self: Any) -> list[str]:
-            names = object.__dir__(self)
-            return [name for name in names if not name.startswith(INTERNAL) and name != REMOTE_TEXT]
+            own = [name for name in self.__dict__ if name != REMOTE_TEXT]
+            names = dict.fromkeys([*dir(type(self)), *own])
+            return [name for name in names if not name.startswith(INTERNAL)]
 
         def __reduce_ex__(self: Any, protocol: Any) -> Any:
             if self._wsremote_handle is None:
@@ -200,7 +203,7 @@ class Attributes:
                 return get(handle, name)
             except AttributeError as error:
                 _name(error, self, name)
-                missing.__dict__[name] = (self, error)
+                missing[get_ident(), name] = (self, error)
                 raise
 
         _hide_source(read)

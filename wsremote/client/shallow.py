@@ -8,13 +8,14 @@ from collections import deque
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from wsremote.client.classes import Classes, ShallowClass
+from wsremote.client.classes import Classes
 from wsremote.client.copies import OwnedCopy, copied, copy_class, refresh
+from wsremote.client.metaclass import ShallowClass
 from wsremote.client.modules import ShallowModule, bare_module, make_module
 from wsremote.client.proxy import HANDLE, label
 from wsremote.client.source import Functions
 from wsremote.errors import StaleHandle
-from wsremote.tree.nodes import ClassNode, ModuleNode, Node, ReferenceNode
+from wsremote.tree.nodes import ClassNode, FunctionNode, Node, ReferenceNode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -62,9 +63,9 @@ class Shallow:
         # What is built, by its name on the wire.
         self._modules: dict[str, ShallowModule] = {}
         self._classes: dict[str, ShallowClass] = {}
-        # Functions of modules, to send them by their name.
-        self._paths: dict[FunctionType, str] = {}
         self._functions_at: dict[str, FunctionType] = {}
+        # To send functions by their name.
+        self._paths: dict[FunctionType, str] = {}
         # Held while something is built, and while documents are loaded for it.
         self._building = threading.RLock()
         # The proxies that are alive, by handle; those that died stay until the next receipt.
@@ -91,19 +92,10 @@ class Shallow:
             return found
         with self._building:
             if name not in self._modules:
-                if name in self._parents and name not in self.tree:
-                    self._modules[name] = bare_module(name, self)
-                else:
-                    self._modules[name] = self._built(self.tree[name])
+                is_bare = name in self._parents and name not in self.tree
+                made = bare_module(name, self) if is_bare else make_module(self.tree[name], self)
+                self._modules[name] = made
             return self._modules[name]
-
-    def _built(self, node: ModuleNode) -> ShallowModule:
-        made = make_module(node, self, self._functions)
-        for key, value in made.__dict__.items():
-            if type(value) is FunctionType:
-                self._paths[value] = f"{node.name}:{key}"
-                self._functions_at[f"{node.name}:{key}"] = value
-        return made
 
     def submodule(self, name: str) -> ModuleType | None:
         """The module of a full name; None if none is served under it."""
@@ -118,6 +110,26 @@ class Shallow:
             if parent.rpartition(".")[0] == name
         ]
         return dict.fromkeys([*served, *parents])
+
+    def function_at(self, path: str) -> FunctionType:
+        """The function `pkg.mod:f`.
+
+        Raises:
+            KeyError: The tree has no function of that name.
+        """
+        found = self._functions_at.get(path)
+        if found is not None:
+            return found
+        with self._building:
+            if path not in self._functions_at:
+                module, _, name = path.partition(":")
+                node = self._member(module, name)
+                if not isinstance(node, FunctionNode) or "." in name:
+                    raise KeyError(f"{path} is no function in the tree of {self.caller.url}")
+                made = self._functions.function(node, path, self.module(module).__dict__)
+                self._functions_at[path] = made
+                self._paths[made] = path
+            return self._functions_at[path]
 
     def class_at(self, path: str) -> ShallowClass:
         """The class `pkg.mod:Outer.Inner`. Imports nothing.
@@ -177,7 +189,7 @@ class Shallow:
                 return self._class_or_none(path)
 
         with self._building:
-            return self.classes.build(node, {"__name__": node.module}, known)
+            return self.classes.build(node, {"__name__": node.module}, known, is_foreign=True)
 
     def named(self, path: str) -> Any:
         """The module, class or function of a name on the wire.
@@ -188,18 +200,14 @@ class Shallow:
         module, colon, qualname = path.partition(":")
         if not colon:
             return self.module(module)
-        known = self._classes.get(path) or self._functions_at.get(path)
-        if known is not None:
-            return known
         node = self._member(module, qualname)
         if isinstance(node, ClassNode):
             return self.class_at(path)
         owner, _, name = qualname.rpartition(".")
-        if owner:
-            return self.class_at(f"{module}:{owner}").__dict__[name]
         # Not what the module has now: somebody may have set another one there.
-        self.module(module)
-        return self._functions_at[path]
+        return (
+            getattr(self.class_at(f"{module}:{owner}"), name) if owner else self.function_at(path)
+        )
 
     def _member(self, module: str, qualname: str) -> Node:
         """The node of a name inside a module, references not followed."""
@@ -212,25 +220,24 @@ class Shallow:
         found: Node = node
         return found
 
-    def referred(self, owner: str, name: str, target: str) -> Any:
+    def referred(self, target: str) -> Any:
         """The object that a reference stands for: the very same as in its home module.
 
-        Where the tree does not have it, the server is asked for `name` of `owner`.
+        Raises:
+            KeyError: The tree does not have it, or it is data: the server has to be asked.
         """
         for _ in range(_MAX_HOPS):
             module, colon, qualname = target.partition(":")
-            try:
-                node = self._member(module, qualname) if colon else None
-            except KeyError:
+            node = self._member(module, qualname) if colon else None
+            if isinstance(node, ReferenceNode):
+                target = node.target
+            elif node is None and module not in self.tree:
                 break
-            if not isinstance(node, ReferenceNode):
-                if node is None and module not in self.tree:
-                    break
-                if node is not None and node.kind == "variable":
-                    return self.caller.get(module, qualname)
+            elif node is not None and node.kind in ("variable", "property"):
+                break
+            else:
                 return self.named(target)
-            target = node.target
-        return self.caller.get(owner, name)
+        raise KeyError(f"{target} is not in the tree of {self.caller.url}")
 
     def name_of(self, value: object) -> str | None:
         """The name on the wire of a module, class or function of this session; else None."""

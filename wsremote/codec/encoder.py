@@ -14,7 +14,7 @@ from . import pickling, tags
 from .graph import GraphLowering
 from .location import locate
 from .lowering import Lowering, Pending, Refusal, Terms, TooDeep
-from .packing import Buffer, pack_tagged
+from .packing import Buffer, pack, pack_tagged
 
 __all__ = ["encode"]
 
@@ -26,7 +26,7 @@ def encode(
     where: Callable[[object], str] | None = None,
     lenient: bool = False,
 ) -> tuple[bytes, list[Buffer]]:
-    """The tagged payload of `value`, and its out-of-band buffers.
+    """The payload of `value`, and its out-of-band buffers.
 
     Args:
         value: Anything.
@@ -39,14 +39,16 @@ def encode(
     """
     try:
         lowering, lowered = _lower(value, terms)
+        if lowering.is_plain and (payload := pack(lowered)) is not None:
+            return payload, lowering.buffers
         _settle(lowering, lenient)
         return pack_tagged(lowered), lowering.buffers
     except Refusal as refusal:
         place = where(refusal.value) if where else locate(value, refusal.value)
         raise EncodeError(f"{place}: {refusal}" if place else str(refusal)) from None
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         # "dictionary changed size during iteration": by another thread.
-        raise EncodeError(f"the value changed while it was written: {error}") from error
+        raise EncodeError(f"the value cannot be written: {error}") from error
 
 
 def _lower(value: object, terms: Terms) -> tuple[Lowering, Any]:

@@ -27,7 +27,7 @@ _AFTER: Final = 3
 """Lines of source that travel around the line of a frame, as many as IPython shows."""
 
 _LONGEST_LINE: Final = 300
-_LAST_LINE: Final = 100_000
+_LAST_LINE: Final = 30_000
 _REMOTE: Final = "<wsremote "
 _MOST_FILES: Final = 200
 
@@ -164,7 +164,7 @@ def _remember_source(file: str, source: list[Any]) -> None:
     known = list(entry[2]) if entry is not None and len(entry) == 4 and not entry[1] else []
     known += ["\n"] * (end - len(known))
     known[start - 1 : end] = [f"{' '.join(line.splitlines())}\n" for line in lines]
-    linecache.cache[file] = (sum(map(len, known)), None, known, file)
+    linecache.cache[file] = (0, None, known, file)
     _cached[file] = None
     while len(_cached) > _MOST_FILES:
         oldest = next(iter(_cached))

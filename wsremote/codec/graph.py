@@ -42,6 +42,7 @@ class GraphLowering(Lowering):
     def lower_graph(self, value: object) -> Any:
         """The graph form of `value`."""
         root = self.lower(value)
+        self.is_plain = False
         shells: list[Any] = []
         contents = []
         while self._unwritten:

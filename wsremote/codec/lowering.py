@@ -71,7 +71,9 @@ class Lowering:
 
     def __init__(self, terms: Terms) -> None:
         self.exchange = terms.exchange
-        self._terms = terms
+        self._fresh = terms.fresh
+        self._known = terms.known
+        self._inline = terms.inline
         # Out-of-band buffers, in the order of their indices.
         self.buffers: list[Buffer] = []
         # To be pickled, and to be lent, when the pass is over.
@@ -80,14 +82,26 @@ class Lowering:
         # Ids of the containers met, and of those met again.
         self._seen: set[int] = set()
         self.shared: set[int] = set()
+        # Whether all so far is what msgpack writes as it is.
+        self.is_plain = True
         # Levels of nesting around the value that is being lowered.
         self._depth = 0
 
-    def lower(self, value: object) -> Any:
+    def lower(self, value: Any) -> Any:
         """What stands for `value` in the payload."""
         kind = type(value)
         if kind in _UNSIZED:
             return value
+        # The four that may stay as they are, most of them containers.
+        if kind is list:
+            return self.container(value, _list)
+        if kind is dict:
+            return self.container(value, _dict)
+        if kind is str:
+            return _str(self, value)
+        if kind is bytes:
+            return _bytes(self, value)
+        self.is_plain = False
         lowerer = _LOWERERS.get(kind)
         return self._other(value) if lowerer is None else lowerer(self, value)
 
@@ -104,10 +118,12 @@ class Lowering:
     def container(self, value: Any, content: Callable[[Lowering, Any], Any]) -> Any:
         """A mutable container: known to both sides, owned by this one, or copied."""
         key = id(value)
-        if key in self._terms.known:
-            return {None: [tags.KNOWN, self._terms.known[key]]}
-        if self._terms.fresh is None or key in self._terms.fresh:
+        if key in self._known:
+            self.is_plain = False
+            return {None: [tags.KNOWN, self._known[key]]}
+        if self._fresh is None or key in self._fresh:
             return self.place(value, content)
+        self.is_plain = False
         if key in self._seen:
             # Its content is in the payload already; the handle says that it is the same.
             return self.lend(value)
@@ -133,14 +149,14 @@ class Lowering:
 
     def buffer(self, data: Any, limit: int = tags.INLINE_LIMIT) -> bytes | int:
         """Bytes to put into the payload, or the index of the buffer that they became."""
-        if self._terms.inline or len(data) < limit:
+        if self._inline or len(data) < limit:
             return bytes(data)
         self.buffers.append(data)
         return len(self.buffers) - 1
 
     def is_owned(self, value: object) -> bool:
         """Whether something else on this side may refer to `value` after this message."""
-        return self._terms.fresh is not None and id(value) not in self._terms.fresh
+        return self._fresh is not None and id(value) not in self._fresh
 
     def _other(self, value: object) -> Any:
         """A value whose type is not in the table of exact types."""
@@ -216,6 +232,7 @@ def _list(lowering: Lowering, value: list[Any]) -> Any:
         # Rows of a table, edges of a graph: at C speed.
         cells = list(itertools.chain.from_iterable(value))
         if _is_plain(cells, set(map(type, cells))):
+            lowering.is_plain = False
             return {None: [tags.ROWS, list(map(list, value))]}
     return lowering.items(value)
 
@@ -223,6 +240,7 @@ def _list(lowering: Lowering, value: list[Any]) -> Any:
 def _dict(lowering: Lowering, value: dict[Any, Any]) -> Any:
     # A map with the single key nil is a tagged value.
     if not set(map(type, value)) <= PLAIN_TYPES or (len(value) == 1 and None in value):
+        lowering.is_plain = False
         return {None: [tags.DICT, *lowering.items(flat(value))]}
     if _is_plain(value.values(), set(map(type, value.values()))):
         return value
@@ -284,14 +302,20 @@ def _pickle(lowering: Lowering, value: object) -> Any:
 
 def _bytes(lowering: Lowering, value: bytes) -> Any:
     data = lowering.buffer(value, tags.BULK_LIMIT)
-    return value if type(data) is bytes else {None: [tags.BYTES, data]}
+    if type(data) is bytes:
+        return value
+    lowering.is_plain = False
+    return {None: [tags.BYTES, data]}
 
 
 def _str(lowering: Lowering, value: str) -> Any:
     if len(value) < tags.BULK_LIMIT:
         return value
     data = lowering.buffer(value.encode("utf-8", "surrogatepass"), tags.BULK_LIMIT)
-    return value if type(data) is bytes else {None: [tags.TEXT, data]}
+    if type(data) is bytes:
+        return value
+    lowering.is_plain = False
+    return {None: [tags.TEXT, data]}
 
 
 def _clock(lowering: Lowering, value: datetime.time | datetime.datetime) -> Any:
@@ -332,12 +356,8 @@ _LOWERERS: Final[dict[type, Callable[[Lowering, Any], Any]]] = {
     **{kind: _scalar(lower) for kind, lower in scalars.LOWER.items()},
     datetime.time: _clock,
     datetime.datetime: _clock,
-    str: _str,
-    bytes: _bytes,
     tuple: _tuple,
     frozenset: lambda lowering, value: lowering.place(value, _frozenset),
-    list: _contained(_list),
-    dict: _contained(_dict),
     set: _contained(_set),
     collections.deque: _contained(_deque),
     bytearray: _contained(_bytearray),

@@ -22,7 +22,7 @@ from typing import Any, Final
 from . import scalars
 from .scalars import PLAIN_TYPES
 
-__all__ = ["fresh_in"]
+__all__ = ["fresh_in", "is_unshared"]
 
 # What the same code sees of an object that one slot of a list refers to.
 _ONE_SLOT: Final[int] = next(map(getrefcount, [[]]))
@@ -35,6 +35,11 @@ _ATOMS: Final = PLAIN_TYPES | (scalars.LOWER.keys() - {slice})
 _SEQUENCES: Final[frozenset[type]] = frozenset([list, tuple])
 _ONLY_ONE_SLOT: Final = {_ONE_SLOT}
 _NOTHING: Final[Collection[Any]] = ()
+
+
+def is_unshared(holder: list[Any]) -> bool:
+    """Whether the one slot of `holder` is the only reference to what is in it."""
+    return next(map(getrefcount, holder)) == _ONE_SLOT
 
 
 def fresh_in(*parents: Any, known: Collection[int] = ()) -> set[int]:

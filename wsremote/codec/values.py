@@ -14,7 +14,7 @@ from . import decoder, encoder, tags
 from .location import locate_argument
 from .lowering import Terms
 from .markers import Inout
-from .ownership import fresh_in
+from .ownership import fresh_in, is_unshared
 from .packing import Buffer, pack, unpack
 from .scalars import PLAIN_TYPES
 
@@ -26,6 +26,26 @@ __all__ = ["Arguments", "Buffer", "Encoded", "Origins", "ValueCodec"]
 _NO_BUFFERS: Final[Sequence[Buffer]] = ()
 _are_plain: Final = PLAIN_TYPES.issuperset
 _new = tuple.__new__
+
+
+def _are_flat(values: Sequence[Any]) -> bool:
+    """Whether these are scalars, and lists and dicts of scalars, each met once."""
+    containers = 0
+    for value in values:
+        kind = type(value)
+        if kind in PLAIN_TYPES:
+            continue
+        if kind is dict:
+            if not _are_plain(map(type, value)):
+                return False
+            if not _are_plain(map(type, value.values())):
+                return False
+        elif kind is not list or not _are_plain(map(type, value)):
+            return False
+        containers += 1
+    if containers < 2:
+        return True
+    return len({id(value) for value in values if type(value) in (list, dict)}) == containers
 
 
 class Encoded(NamedTuple):
@@ -47,11 +67,12 @@ class Origins(NamedTuple):
         home: Objects of the receiver among them and inside them, which are no copies.
     """
 
-    inout: Sequence[object] = ()
-    home: Sequence[object] = ()
+    inout: list[object]
+    home: list[object]
 
 
-_NO_ORIGINS: Final = Origins()
+# Of plain payloads, which hold neither: never written to.
+_NO_ORIGINS: Final = Origins([], [])
 
 
 class Arguments(NamedTuple):
@@ -78,7 +99,7 @@ class ValueCodec:
         Raises:
             EncodeError: A part of the value cannot travel; the message names it.
         """
-        if type(value) in PLAIN_TYPES:
+        if _are_flat((value,)):
             payload = pack(value)
             if payload is not None and len(payload) < tags.BULK_LIMIT:
                 return _new(Encoded, (payload, _NO_BUFFERS))
@@ -96,7 +117,7 @@ class ValueCodec:
         Raises:
             EncodeError: A part of the result cannot travel; the message names it.
         """
-        if type(holder[0]) in PLAIN_TYPES:
+        if type(holder[0]) in PLAIN_TYPES or (_are_flat(holder) and is_unshared(holder)):
             payload = pack(holder[0])
             if payload is not None and len(payload) < tags.BULK_LIMIT:
                 return _new(Encoded, (payload, _NO_BUFFERS))
@@ -110,8 +131,8 @@ class ValueCodec:
         Raises:
             EncodeError: An argument cannot travel; the message names it.
         """
-        if not kwargs and _are_plain(map(type, args)):
-            payload = pack([*args, None])
+        if (_are_plain(map(type, args)) and not kwargs) or _are_flat((*args, *kwargs.values())):
+            payload = pack([*args, kwargs or None])
             if payload is not None and len(payload) < tags.BULK_LIMIT:
                 return _new(Encoded, (payload, _NO_BUFFERS))
         return self._encode_arguments(args, kwargs)
@@ -170,27 +191,29 @@ class ValueCodec:
             StaleHandle: It names an object of this side that is released.
             NotExposed: It names something that is not served.
         """
-        home: list[object] = []
+        origins = _NO_ORIGINS
         if payload and payload[0] == tags.TAGGED:
-            values = decoder.decode(payload, buffers, self.exchange, home=home)
+            origins = Origins([], [])
+            values = decoder.decode(payload, buffers, self.exchange, home=origins.home)
         else:
             values = unpack(payload)
         if type(values) is not list or not values:
             raise DecodeError("the arguments of a call are a list")
         tail = values.pop()
         if tail is None:
-            return Arguments(tuple(values), {}, Origins((), home) if home else _NO_ORIGINS)
+            return _new(Arguments, (tuple(values), {}, origins))
         marked: list[Any] = []
         if type(tail) is list and len(tail) == 2 and type(tail[1]) is list:
             tail, marked = tail
         if type(tail) is not dict or not all(type(name) is str for name in tail):
             raise DecodeError("keyword arguments are a dict of names")
-        inout = []
+        if marked and origins is _NO_ORIGINS:
+            origins = Origins([], [])
         for place in marked:
             if type(place) is int and 0 <= place < len(values):
-                inout.append(values[place])
+                origins.inout.append(values[place])
             elif type(place) is str and place in tail:
-                inout.append(tail[place])
+                origins.inout.append(tail[place])
             else:
                 raise DecodeError(f"there is no argument {place!r}")
-        return Arguments(tuple(values), tail, Origins(inout, home))
+        return Arguments(tuple(values), tail, origins)

@@ -20,9 +20,14 @@ if TYPE_CHECKING:
 
     from ..protocol.messages import Message
 
-__all__ = ["pack_documents", "read", "unpack_documents", "write", "write_many"]
+__all__ = ["pack_documents", "read", "unpack_documents", "write", "write_fields", "write_many"]
 
 _pack: Final = msgpack.Packer(use_bin_type=True, unicode_errors="surrogatepass").pack
+# Class and accepted field types, the number's own included, by type number.
+_READ: Final = {
+    number: (cls, frozenset((int, *shape) for shape in SHAPES[number]))
+    for number, cls in TYPES.items()
+}
 _unpack: Final = partial(
     msgpack.unpackb, raw=False, strict_map_key=True, unicode_errors="surrogatepass"
 )
@@ -34,11 +39,16 @@ def write(message: Message) -> bytes:
     Raises:
         LocalProtocolError: A field holds what the wire has no form for.
     """
+    return write_fields(type(message), *message)
+
+
+def write_fields(cls: type[Message], *fields: Any) -> bytes:
+    """A message of class `cls` that is not made for it: half a microsecond saved a call."""
     try:
         # Never two at once: msgpack's packer holds the GIL from its first byte to its last.
-        data: bytes = _pack((NUMBERS[type(message)], *message))
+        data: bytes = _pack((NUMBERS[cls], *fields))
     except (TypeError, ValueError, OverflowError) as error:
-        raise LocalProtocolError(f"cannot write {type(message).__name__}: {error}") from error
+        raise LocalProtocolError(f"cannot write {cls.__name__}: {error}") from error
     return data
 
 
@@ -65,9 +75,9 @@ def read(data: bytes) -> Sequence[Message]:
         raise RemoteProtocolError(f"not a wsremote message: {type(error).__name__}") from error
     if type(fields) is not list or not fields:
         raise RemoteProtocolError("not a wsremote message: an array is expected")
-    if type(fields[0]) is not list:
-        return (_message(fields),)
-    return [_message(each) for each in fields]
+    if type(fields[0]) is list:
+        return [_message(each) for each in fields]
+    return (_message(fields),)
 
 
 def _message(fields: Any) -> Message:
@@ -75,12 +85,14 @@ def _message(fields: Any) -> Message:
     if type(fields) is not list or not fields or type(fields[0]) is not int:
         raise RemoteProtocolError("not a wsremote message: no type number")
     number = fields[0]
-    cls = TYPES.get(number)
-    if cls is None:
+    known = _READ.get(number)
+    if known is None:
         raise RemoteProtocolError(f"unknown message type {number}")
-    if tuple(map(type, fields))[1:] not in SHAPES[number]:
+    cls, shapes = known
+    if tuple(map(type, fields)) not in shapes:
         raise RemoteProtocolError(f"malformed {cls.__name__} message")
-    return cls._make(fields[1:])
+    # What `cls._make` does, less its own check of the number of fields.
+    return tuple.__new__(cls, fields[1:])
 
 
 def pack_documents(documents: Mapping[str, bytes]) -> bytes:

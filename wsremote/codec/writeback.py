@@ -39,6 +39,7 @@ __all__ = [
 WRITE_BACK_LIMIT: Final = 10_000
 """Elements of one argument, in all its containers and tuples, that are compared."""
 
+_are_plain: Final = PLAIN_TYPES.issuperset
 _LEAVES: Final = (set, bytearray, array.array)
 _WRITTEN_BACK: Final = frozenset([list, dict, collections.deque, *_LEAVES])
 _ENTERED: Final = frozenset([*_WRITTEN_BACK, tuple])
@@ -58,7 +59,7 @@ def containers_of(
         origins: On the receiving side, what `decode_call` gives beside the values.
         too_large: Told the name of each argument that is above the limit.
     """
-    if not kwargs and PLAIN_TYPES.issuperset(map(type, args)):
+    if not kwargs and _are_plain(map(type, args)):
         return []
     found: dict[int, Any] = {}
     marked = set() if origins is None else set(map(id, origins.inout))
@@ -97,7 +98,7 @@ def _collect(argument: Any, found: dict[int, Any], limit: int, home: set[int]) -
             mine[key] = value
         if kind not in _LEAVES:
             parts = value.values() if kind is dict else value
-            if not PLAIN_TYPES.issuperset(map(type, parts)):
+            if not _are_plain(map(type, parts)):
                 pending.extend(reversed(parts))
     found.update(mine)
     return True

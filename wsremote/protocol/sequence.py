@@ -53,30 +53,37 @@ class Sequence:
         self.acknowledged = self.received
 
     def is_next(self, message: Numbered) -> bool:
-        """Whether `admit` will say that it is new; nothing is noted yet.
+        """Whether a numbered message is new: False for one that has come before.
 
-        Raises:
-            RemoteProtocolError: As `admit`.
-        """
-        if message[0] > self.received + 1:
-            raise RemoteProtocolError(f"message {message[0]} came after message {self.received}")
-        return message[0] == self.received + 1
-
-    def admit(self, message: Numbered) -> bool:
-        """Whether a numbered message is new; False for one that came before.
+        Say `done()` when it is handled; until then, it is new again.
 
         Raises:
             RemoteProtocolError: A number is missing before this one, or it acknowledges
                 what was never sent.
         """
         seq, ack = message[0], message[1]
-        self.acknowledge(ack)
+        if ack > self.acked:
+            self.acknowledge(ack)
         if seq == self.received + 1:
-            self.received = seq
             return True
         if seq <= self.received:
             return False
         raise RemoteProtocolError(f"message {seq} came after message {self.received}")
+
+    def done(self) -> None:
+        """The message that is next has been handled, and will not be again."""
+        self.received += 1
+
+    def admit(self, message: Numbered) -> bool:
+        """Whether a numbered message is new; it then counts as handled.
+
+        Raises:
+            RemoteProtocolError: As `is_next`.
+        """
+        if self.is_next(message):
+            self.received += 1
+            return True
+        return False
 
     def acknowledge(self, ack: int) -> None:
         """The other side has everything up to `ack`.

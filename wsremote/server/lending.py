@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RemoteProtocolError
 from ..protocol.handles import HandleTable
-from ..tree.documents import document_of
 from ..tree.describing import describe_class
+from ..tree.documents import document_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

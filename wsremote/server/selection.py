@@ -19,7 +19,8 @@ def names_in(file: Path) -> list[str]:
     Raises:
         OSError: The file cannot be read.
     """
-    lines = (line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
+    text = file.read_text(encoding="utf-8")
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
     return [line for line in lines if line]
 
 

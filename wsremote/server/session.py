@@ -14,7 +14,14 @@ from ..codec import wire
 from ..codec.faults import decode_fault, encode_fault
 from ..codec.values import Buffer, ValueCodec
 from ..codec.writeback import Snapshot, containers_of
-from ..errors import CallCancelled, ConnectionLost, LimitExceeded, RemoteProtocolError
+from ..errors import (
+    CallCancelled,
+    ConnectionLost,
+    LimitExceeded,
+    NotExposed,
+    RemoteProtocolError,
+    StaleHandle,
+)
 from ..protocol.messages import (
     Ack,
     Bye,
@@ -282,9 +289,10 @@ class Session:
         codec, executed, snapshot = self.codec, False, None
         try:
             buffers = self._buffers.pop(message.call) if message.transfers is not None else ()
-            args, kwargs, inout = codec.decode_call(message.payload, buffers)
-            if containers := containers_of(args, kwargs, inout):
+            args, kwargs, origins = codec.decode_call(message.payload, buffers)
+            if containers := containers_of(args, kwargs, origins):
                 snapshot = Snapshot(containers)
+            executed = True
             # The only reference to the result that this side adds: the codec counts them.
             holder = [
                 self._server.dispatcher.execute(
@@ -292,11 +300,13 @@ class Session:
                 )
             ]
             changes = snapshot.changes(codec) if snapshot is not None else None
+            del args, kwargs, origins
             encoded = codec.encode_result(holder, containers)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             # Whatever served code raises, SystemExit included, is the caller's to see.
+            executed = executed and not isinstance(error, (NotExposed, StaleHandle))
             return self._fault(message.call, error, executed, snapshot)
         transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None
         return Result, message.call, encoded.payload, changes, transfers

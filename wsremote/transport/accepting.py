@@ -17,7 +17,8 @@ from websockets.protocol import State
 
 from .connection import SocketConnection
 from .pipe import PlainPipe, TlsPipe
-from .requests import answer, looks_like_tls, new_server_protocol
+from .opening import tune
+from .requests import answer, answer_to_garbage, looks_like_tls, new_server_protocol
 
 if TYPE_CHECKING:
     from .pipe import Pipe
@@ -50,7 +51,7 @@ class Acceptance:
         tls: ssl.SSLContext | None,
         max_size: int,
     ) -> None:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        tune(sock)
         self.pipe: Pipe = PlainPipe(sock) if tls is None else TlsPipe(sock, tls, server_side=True)
         self._rules = rules
         self._max_size = max_size
@@ -97,13 +98,13 @@ class Acceptance:
                 raise ConnectionAbortedError("data came before the opening was answered")
             self.pipe.send(b"".join(response), socket.MSG_DONTWAIT)
             return SocketConnection(self.pipe, protocol, max_size=self._max_size, received=b"")
+        if protocol.handshake_exc is not None and not any(response):
+            response = [answer_to_garbage()]
         if response:
             # A page can be larger than the socket takes at once, and its reader slow.
             body = b"".join(response)
             threading.Thread(target=self._serve_page, args=[body], daemon=True).start()
             return False
-        if protocol.handshake_exc is not None:
-            raise ConnectionAbortedError(f"no HTTP request came: {protocol.handshake_exc}")
         return True
 
     def _serve_page(self, response: bytes) -> None:

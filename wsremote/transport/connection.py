@@ -32,6 +32,7 @@ from websockets.protocol import SEND_EOF, Side, State
 
 from ..errors import ConnectionLost
 from .base import Closed
+from .pipe import PlainPipe
 
 try:
     from websockets.speedups import apply_mask
@@ -54,6 +55,13 @@ _MASKED: Final = 0x80
 _SMALL: Final = 16 * 1024
 """Bytes asked of the kernel when no large frame is under way: Python allocates them first."""
 _LARGE: Final = 1024 * 1024
+_WAIT: Final = (0,)
+_DO_NOT_WAIT: Final = (socket.MSG_DONTWAIT,)
+_SMALL_HEADERS: Final = {
+    bit: [bytes([_FINAL_BINARY, size | bit]) for size in range(126)] for bit in (0, _MASKED)
+}
+"""Headers of the frames that need but two bytes, by mask bit and size of the message."""
+
 _BACKLOG_LIMIT: Final = 4 * 1024 * 1024
 """Bytes waiting for a slow reader before senders wait with them."""
 _KEYS_AT_ONCE: Final = 1024
@@ -107,11 +115,22 @@ class SocketConnection:
 
         self._pipe = pipe
         self._receive = pipe.receive
+        self._send = pipe.send
         self._protocol = protocol
         self._masks = protocol.side is Side.CLIENT
+        # Of the frames that come: the mask bit of their second byte, and the length of
+        # the header of a small one.
+        self._mask_bit = 0 if self._masks else _MASKED
+        self._head = 2 if self._masks else 6
+        # Whether whole messages may come: the connection is open, and no fragment is pending.
+        self._is_plain = True
+        self._is_secured = not isinstance(pipe, PlainPipe)
+        self._small_headers = _SMALL_HEADERS[_MASKED if self._masks else 0]
         self._draw_key = _MaskingKeys().draw
         self._arrived: deque[bytes] = deque([received] if received else ())
         self._wanted = 0
+        # Bytes to ask of the kernel next time.
+        self._ask = _SMALL
         self._fragments: list[bytes] = []
         self._timeout = -1.0
         self._writing = threading.Lock()
@@ -138,31 +157,43 @@ class SocketConnection:
         Raises:
             ConnectionLost: Nothing more will come.
         """
-        if self.inbox:
-            return self.inbox
+        inbox = self.inbox
+        if inbox:
+            return inbox
         if self.closed is not None:
             raise ConnectionLost(*self.closed)
+        flags = _WAIT if timeout else _DO_NOT_WAIT
         if timeout and timeout != self._timeout:
             self._set_timeout(timeout)
-        size = _SMALL if self._wanted <= _SMALL else min(self._wanted, _LARGE)
+        arrived = self._arrived
         try:
             # One C call: no bytecode, so no interrupt, between the kernel and the deque.
-            self._arrived.extend(
-                map(self._receive, (size,), (0 if timeout else socket.MSG_DONTWAIT,))
-            )
+            arrived.extend(map(self._receive, (self._ask,), flags))
         except BlockingIOError:
-            return self.inbox
+            return inbox
         except OSError as error:
             self._lost(error.strerror or type(error).__name__)
             raise ConnectionLost(*self._closed()) from error
         self.activity += 1
-        if not self._arrived[-1]:
+        data = arrived[0]
+        # What nearly every reception is: one whole small frame, and nothing else.
+        if (
+            len(data) > self._head
+            and data[0] == _FINAL_BINARY
+            and data[1] == len(data) - self._head | self._mask_bit
+            and len(data) < self._head + 126
+            and len(arrived) == 1
+            and self._is_plain
+        ):
+            inbox.append(apply_mask(data[6:], data[2:6]) if self._mask_bit else data[2:])
+            arrived.clear()
+        elif not arrived[-1]:
             self._end_of_stream()
         else:
             self._parse()
-        if self._pipe.has_decrypted:
+        if self._is_secured and self._pipe.has_decrypted:
             self._drain_decrypted()
-        return self.inbox
+        return inbox
 
     def _set_timeout(self, timeout: float) -> None:
         """Have the kernel end a waiting recv: one system call a reception, not two."""
@@ -183,7 +214,7 @@ class SocketConnection:
         if self._wanted and sum(map(len, arrived)) < self._wanted:
             return
         data = arrived[0] if len(arrived) == 1 else b"".join(arrived)
-        mask_bit = 0 if self._masks else _MASKED
+        mask_bit = self._mask_bit
         start, end, found = 0, len(data), []
         wanted = 0
         while end - start >= 2:
@@ -202,12 +233,7 @@ class SocketConnection:
             if stop > end and (at > end or not refused):
                 wanted = stop - start
                 break
-            if (
-                first == _FINAL_BINARY
-                and not refused
-                and not self._fragments
-                and self._protocol.state is State.OPEN
-            ):
+            if first == _FINAL_BINARY and not refused and self._is_plain:
                 payload = data[at:stop]
                 found.append(apply_mask(payload, data[at - 4 : at]) if mask_bit else payload)
                 start = stop
@@ -216,14 +242,19 @@ class SocketConnection:
                 self.inbox.extend(found)
                 found = []
                 self._arrived = deque((data[stop:],)) if stop < end else deque()
-                self._wanted = 0
+                self._want(0)
                 self._parse_with_library(data[start:stop])
                 if stop < end and self.closed is None:
                     self._parse()
                 return
         self.inbox.extend(found)
         self._arrived = deque((data[start:],)) if start < end else deque()
-        self._wanted = wanted
+        self._want(wanted)
+
+    def _want(self, size: int) -> None:
+        """A frame of `size` bytes has begun to arrive; 0 if none has."""
+        self._wanted = size
+        self._ask = _SMALL if size <= _SMALL else min(size, _LARGE)
 
     def _parse_with_library(self, data: bytes) -> None:
         """One whole frame that is not a whole binary message, or a violation."""
@@ -235,6 +266,7 @@ class SocketConnection:
                 assert isinstance(event, Frame)
                 self._handle_frame(event)
             self._send_protocol_data()
+            self._is_plain = protocol.state is State.OPEN and protocol.current_size is None
         except BaseException:
             self.abort("interrupted while reading")
             raise
@@ -272,38 +304,44 @@ class SocketConnection:
         """
         size = len(message)
         if size < 126:
-            header = b"%c%c" % (_FINAL_BINARY, size | (_MASKED if self._masks else 0))
-        elif size < 65536:
-            header = struct.pack("!BBH", _FINAL_BINARY, 126 | (_MASKED if self._masks else 0), size)
+            header = self._small_headers[size]
         else:
-            header = struct.pack("!BBQ", _FINAL_BINARY, 127 | (_MASKED if self._masks else 0), size)
+            header = self._header(size)
         if self._masks:
             key = self._draw_key()
-            frame = b"%b%b%b" % (header, key, apply_mask(message, key))
+            frame = header + key + apply_mask(message, key)
         else:
             frame = header + message
         with self._writing:
             self._write(frame)
 
+    def _header(self, size: int) -> bytes:
+        """The header of a frame with a message of 126 bytes and more."""
+        bit = _MASKED if self._masks else 0
+        if size < 65536:
+            return struct.pack("!BBH", _FINAL_BINARY, 126 | bit, size)
+        return struct.pack("!BBQ", _FINAL_BINARY, 127 | bit, size)
+
     def _write(self, data: bytes) -> None:
         """Write, or queue behind what is queued. Requires `_writing`."""
         if self.closed is not None:
             raise ConnectionLost(*self.closed)
-        if not self._backlog and not self._pipe.pending:
+        sent = self._sent
+        if self._backlog or self._pipe.pending:
+            self._note_sent(data, 0)
+        else:
             try:
                 # One C call: an interrupt finds the frame unsent or its length noted.
-                self._sent.extend(map(self._pipe.send, (data,), (socket.MSG_DONTWAIT,)))
+                sent.extend(map(self._send, (data,), _DO_NOT_WAIT))
             except BlockingIOError:
-                self._sent.append(0)
+                sent.append(0)
             except OSError as error:
                 self._lost(error.strerror or type(error).__name__)
                 raise ConnectionLost(*self._closed()) from error
             finally:
                 # Also when an interrupt comes out of the call: the frame is on its way.
-                if self._sent:
-                    self._note_sent(data, self._sent.pop())
-        else:
-            self._note_sent(data, 0)
+                if sent:
+                    self._note_sent(data, sent.pop())
         if self._backlog_size > _BACKLOG_LIMIT and not self.poller.is_current:
             self._drained.wait_for(self._has_room)
 
