@@ -39,6 +39,9 @@ from .link import PATIENCE, Link
 from .waiting import Lanes, Over, Waiting
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence as SequenceOf
+
+    from ..codec.values import Buffer
     from ..protocol.messages import Message, Target, Welcome
     from ..transport.connection import SocketConnection
     from ..transport.poller import Poller
@@ -145,17 +148,20 @@ class Driver(Link):
         __tracebackhide__ = True
         if self.closed_because is not None:
             raise self._over()
-        kwargs = kwargs or _NO_KWARGS
-        containers = containers_of(args, kwargs, too_large=_warn_too_large)
-        encoded = self.codec.encode_call(args, kwargs)
+        containers: list[Any] = []
+        buffers: SequenceOf[Buffer] = ()
+        # Scalars, positional: 1.5 µs less than by the general way.
+        payload = None if kwargs else self.codec.plain_call(args)
+        if payload is None:
+            kwargs = kwargs or _NO_KWARGS
+            containers = containers_of(args, kwargs, too_large=_warn_too_large)
+            payload, buffers = self.codec.encode_call(args, kwargs)
         waiting, lane = Waiting(), self._lanes.mine
         call = next(self._call_numbers)
         try:
-            transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None
+            transfers = self._send_buffers(buffers) if buffers else None
             self._calls[call] = waiting
-            self.send(
-                Exec, call, lane.number, lane.parent, op, target, name, encoded.payload, transfers
-            )
+            self.send(Exec, call, lane.number, lane.parent, op, target, name, payload, transfers)
             answer = self._wait(waiting)
         except ConnectionLost as error:
             self._calls.pop(call, None)
@@ -177,7 +183,7 @@ class Driver(Link):
         while True:
             while inbox:
                 message = inbox.popleft()
-                if isinstance(message, (Result, Fault)):
+                if isinstance(message, Result) or isinstance(message, Fault):
                     return message
                 if isinstance(message, Output):
                     _show(message)

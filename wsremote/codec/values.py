@@ -125,6 +125,22 @@ class ValueCodec:
         fresh = fresh_in(holder, known=known) if self.exchange.keeps_owned else None
         return Encoded(*encoder.encode(holder[0], Terms(self.exchange, fresh, known)))
 
+    def plain_call(self, args: tuple[Any, ...]) -> bytes | None:
+        """The payload of scalar arguments, which most calls have; None for all else."""
+        if _are_plain(map(type, args)):
+            payload = pack([*args, None])
+            if payload is not None and len(payload) < tags.BULK_LIMIT:
+                return payload
+        return None
+
+    def plain_result(self, value: object) -> bytes | None:
+        """The payload of a scalar result, which most calls have; None for all else."""
+        if type(value) in PLAIN_TYPES:
+            payload = pack(value)
+            if payload is not None and len(payload) < tags.BULK_LIMIT:
+                return payload
+        return None
+
     def encode_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Encoded:
         """Write the arguments of a call.
 

@@ -7,7 +7,6 @@ order, `[[type, field, ...], ...]`.
 from __future__ import annotations
 
 import zlib
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
@@ -28,9 +27,6 @@ _READ: Final = {
     number: (cls, frozenset((int, *shape) for shape in SHAPES[number]))
     for number, cls in TYPES.items()
 }
-_unpack: Final = partial(
-    msgpack.unpackb, raw=False, strict_map_key=True, unicode_errors="surrogatepass"
-)
 
 
 def write(message: Message) -> bytes:
@@ -69,30 +65,47 @@ def read(data: bytes) -> Sequence[Message]:
     Raises:
         RemoteProtocolError: These are not wsremote messages.
     """
+    fields = _unpacked(data)
     try:
-        fields = _unpack(data)
-    except Exception as error:  # msgpack raises a family of its own, and ValueError
-        raise RemoteProtocolError(f"not a wsremote message: {type(error).__name__}") from error
-    if type(fields) is not list or not fields:
-        raise RemoteProtocolError("not a wsremote message: an array is expected")
-    if type(fields[0]) is list:
-        return [_message(each) for each in fields]
+        # One message, as nearly always: a look-up by its number, one by its field types.
+        cls, shapes = _READ[fields[0]]
+        if tuple(map(type, fields)) in shapes:
+            # What `cls._make` does, less its own check of the number of fields.
+            return (tuple.__new__(cls, fields[1:]),)
+    except (LookupError, TypeError):
+        if type(fields) is list and fields and type(fields[0]) is list:
+            return [_message(each) for each in fields]
     return (_message(fields),)
 
 
+def _unpacked(data: bytes) -> Any:
+    try:
+        return msgpack.unpackb(data)
+    except UnicodeDecodeError:
+        return _unpack_surrogates(data)
+    except Exception as error:  # msgpack raises a family of its own, and ValueError
+        raise RemoteProtocolError(f"not a wsremote message: {type(error).__name__}") from error
+
+
+def _unpack_surrogates(data: bytes) -> Any:
+    """Text may hold lone surrogates, as Python's may. Slower, so only where it must be."""
+    try:
+        return msgpack.unpackb(data, unicode_errors="surrogatepass")
+    except Exception as error:  # as above
+        raise RemoteProtocolError(f"not a wsremote message: {type(error).__name__}") from error
+
+
 def _message(fields: Any) -> Message:
-    """One message of its unpacked array."""
+    """One message of its unpacked array, with an error that says what is wrong with it."""
     if type(fields) is not list or not fields or type(fields[0]) is not int:
         raise RemoteProtocolError("not a wsremote message: no type number")
-    number = fields[0]
-    known = _READ.get(number)
-    if known is None:
-        raise RemoteProtocolError(f"unknown message type {number}")
-    cls, shapes = known
+    if fields[0] not in _READ:
+        raise RemoteProtocolError(f"unknown message type {fields[0]}")
+    cls, shapes = _READ[fields[0]]
     if tuple(map(type, fields)) not in shapes:
         raise RemoteProtocolError(f"malformed {cls.__name__} message")
-    # What `cls._make` does, less its own check of the number of fields.
-    return tuple.__new__(cls, fields[1:])
+    message: Message = tuple.__new__(cls, fields[1:])
+    return message
 
 
 def pack_documents(documents: Mapping[str, bytes]) -> bytes:
@@ -113,7 +126,7 @@ def unpack_documents(data: bytes, limit: int) -> dict[str, bytes]:
     unzip = zlib.decompressobj()
     try:
         plain = unzip.decompress(data, limit)
-        documents = _unpack(plain)
+        documents = msgpack.unpackb(plain)
     except Exception as error:  # zlib.error, msgpack's family, ValueError
         raise RemoteProtocolError(f"malformed documents: {type(error).__name__}") from error
     if unzip.unconsumed_tail or not isinstance(documents, dict):

@@ -80,10 +80,12 @@ class Sequence:
         Raises:
             RemoteProtocolError: As `is_next`.
         """
-        if self.is_next(message):
+        if message[1] > self.acked:
+            self.acknowledge(message[1])
+        if message[0] == self.received + 1:
             self.received += 1
             return True
-        return False
+        return self.is_next(message)
 
     def acknowledge(self, ack: int) -> None:
         """The other side has everything up to `ack`.

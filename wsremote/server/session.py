@@ -299,6 +299,10 @@ class Session:
                     message.op, message.target, self.lending.lent, message.name, args, kwargs
                 )
             ]
+            # Scalars: 1 µs less than by the general way.
+            payload = codec.plain_result(holder[0])
+            if payload is not None and snapshot is None:
+                return Result, message.call, payload, None, None
             changes = snapshot.changes(codec) if snapshot is not None else None
             del args, kwargs, origins
             encoded = codec.encode_result(holder, containers)
@@ -347,7 +351,8 @@ class Session:
             ConnectionLost: The session is over.
         """
         with self._sending:
-            self.connection.send(wire.write(kind(*self._sequence.number(), *fields)))
+            seq, ack = self._sequence.number()
+            self.connection.send(wire.write_fields(kind, seq, ack, *fields))
             self._sequence.left()
 
     def reply(self, reply: Reply) -> None:

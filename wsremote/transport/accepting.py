@@ -16,8 +16,8 @@ from websockets.http11 import Request
 from websockets.protocol import State
 
 from .connection import SocketConnection
-from .pipe import PlainPipe, TlsPipe
 from .opening import tune
+from .pipe import PlainPipe, TlsPipe
 from .requests import answer, answer_to_garbage, looks_like_tls, new_server_protocol
 
 if TYPE_CHECKING:

@@ -327,7 +327,7 @@ class SocketConnection:
         if self.closed is not None:
             raise ConnectionLost(*self.closed)
         sent = self._sent
-        if self._backlog or self._pipe.pending:
+        if self._backlog or (self._is_secured and self._pipe.pending):
             self._note_sent(data, 0)
         else:
             try:
@@ -340,7 +340,10 @@ class SocketConnection:
                 raise ConnectionLost(*self._closed()) from error
             finally:
                 # Also when an interrupt comes out of the call: the frame is on its way.
-                if sent:
+                if sent and sent[-1] == len(data) and not self._is_secured:
+                    self.messages_sent += 1
+                    sent.clear()
+                elif sent:
                     self._note_sent(data, sent.pop())
         if self._backlog_size > _BACKLOG_LIMIT and not self.poller.is_current:
             self._drained.wait_for(self._has_room)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from wsremote.errors import RemoteProtocolError
@@ -45,15 +46,20 @@ class InfoTree(Mapping[str, ModuleNode]):
         self._load = load
         # Nodes that were asked for, by module name.
         self._nodes: dict[str, ModuleNode] = {}
-        self._children: dict[str, list[str]] = {}
-        for name in modules:
-            self._children.setdefault(name.rpartition(".")[0], []).append(name)
-        self._digest = hashlib.sha256(_canonical(index)).hexdigest()
+        self._index = index
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """Names the whole tree: equal digests, equal trees. SHA-256 in hexadecimal."""
-        return self._digest
+        return hashlib.sha256(_canonical(self._index)).hexdigest()
+
+    @functools.cached_property
+    def _children(self) -> dict[str, list[str]]:
+        """Names of submodules by the name of the module above them."""
+        children: dict[str, list[str]] = {}
+        for name in self._digests:
+            children.setdefault(name.rpartition(".")[0], []).append(name)
+        return children
 
     def __getitem__(self, module: str) -> ModuleNode:
         """The node of a module.
@@ -144,7 +150,7 @@ class InfoTree(Mapping[str, ModuleNode]):
         return isinstance(other, InfoTree) and other.digest == self.digest
 
     def __hash__(self) -> int:
-        return hash(self._digest)
+        return hash(self.digest)
 
     def __repr__(self) -> str:
         return f"<InfoTree of {', '.join(self.packages)}: {len(self)} modules>"
@@ -224,9 +230,9 @@ def _canonical(index: Mapping[str, Any]) -> bytes:
 def _checked(index: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, str], dict[str, str]]:
     """The parts of an index; it comes from the wire."""
     packages, modules, failures = map(index.get, ("packages", "modules", "failures"))
-    if not isinstance(packages, list | tuple) or not all(map(_is_module_name, packages)):
+    if not isinstance(packages, list | tuple) or not _are_module_names(packages):
         raise RemoteProtocolError("malformed index of the tree: 'packages' are no module names")
-    if not isinstance(modules, list | tuple) or not all(map(_is_entry, modules)):
+    if not isinstance(modules, list | tuple) or not _are_entries(modules):
         raise RemoteProtocolError("malformed index of the tree: 'modules' are no names and digests")
     if not isinstance(failures, dict) or not all(
         type(text) is str for pair in failures.items() for text in pair
@@ -235,12 +241,20 @@ def _checked(index: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, str],
     return tuple(packages), dict(modules), dict(failures)
 
 
-def _is_module_name(name: object) -> bool:
-    return type(name) is str and all(map(is_name, name.split(".")))
+def _are_module_names(names: Sequence[object]) -> bool:
+    # Each different part of the names once: this is on the way of every connect.
+    parts: set[str] = set()
+    for name in names:
+        if type(name) is not str:
+            return False
+        parts.update(name.split("."))
+    return all(map(is_name, parts))
 
 
-def _is_entry(entry: object) -> bool:
-    if not isinstance(entry, list | tuple) or len(entry) != 2:
+def _are_entries(entries: Sequence[object]) -> bool:
+    if not all(isinstance(entry, list | tuple) and len(entry) == 2 for entry in entries):
         return False
-    name, digest = entry
-    return _is_module_name(name) and type(digest) is str and _DIGEST.fullmatch(digest) is not None
+    names, digests = zip(*entries, strict=True) if entries else ((), ())
+    return _are_module_names(names) and all(
+        type(digest) is str and _DIGEST.fullmatch(digest) for digest in digests
+    )
