@@ -271,17 +271,20 @@ class Driver(Link):
         """Run what the server calls, in this thread, and answer."""
         lane = self._lanes.mine
         lane.callbacks.append(message.call)
+        # What the answer names: if a proxy in it died before, its release would go first.
+        kept: list[Any] = []
         try:
-            reply = self._perform(message)
+            reply = self._perform(message, kept)
         except KeyboardInterrupt as error:
             self.send(Fault, message.call, True, encode_fault(error, self.codec), None)
             raise
         finally:
             lane.callbacks.pop()
         self.send(*reply)
+        kept.clear()
 
-    def _perform(self, message: Exec) -> tuple[Any, ...]:
-        """Decode, execute, encode: what to answer to a callback."""
+    def _perform(self, message: Exec, kept: list[Any]) -> tuple[Any, ...]:
+        """Decode, execute, encode: what to answer to a callback; what came of it is `kept`."""
         executed = False
         try:
             buffers = self._buffers.pop(-message.call, ())
@@ -290,10 +293,12 @@ class Driver(Link):
                 raise RemoteProtocolError("the server may only call functions that it was given")
             function: Any = self.lending.lent(message.target)
             executed = True
-            encoded = self.codec.encode_result([function(*args, **kwargs)])
+            kept.append(function(*args, **kwargs))
+            encoded = self.codec.encode_result(kept)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
+            kept.append(error)
             payload = encode_fault(error, self.codec)
             return Fault, message.call, executed, payload, None
         transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None

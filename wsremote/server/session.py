@@ -160,6 +160,7 @@ class Session:
                 lane.flush_output()
             for lane in list(self._lanes.values()):
                 lane.seen_activity = lane.activity
+            self._send_released()
             self._send_ack(idle=True)
         except ConnectionLost as error:
             logger.debug("! session %s: %s", self.id, error)
@@ -379,6 +380,16 @@ class Session:
             for chunk in chunks_of(transfer, buffer):
                 self.connection.send(wire.write(chunk))
         return transfers
+
+    def _send_released(self) -> None:
+        """Tell the client which of its functions are gone here.
+
+        Not while a call runs: its answer may still name one of them.
+        """
+        gone = self.lending.let_go
+        count = len(gone)
+        if count and not self._running:
+            self.send(Release, [list(gone.popleft()) for _ in range(count)])
 
     def _send_ack(self, *, idle: bool) -> None:
         ack = self._sequence.ack_due(idle=idle)

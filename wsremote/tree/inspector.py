@@ -7,6 +7,7 @@ which of these is the canonical one (`_Listing`), describe each module (`describ
 from __future__ import annotations
 import __future__
 
+import builtins
 import gc
 import sys
 import typing
@@ -26,6 +27,7 @@ from wsremote.tree.introspection import (
     module_dict,
     module_of,
     mro_of,
+    name_of,
     native_attribute,
     qualname_of,
 )
@@ -236,6 +238,9 @@ class _Listing:
         """Whether a name is the package's, not just used by it. Notes classes and functions."""
         if type(value) is FunctionType or is_class(value) or is_function(value):
             home = module_of(value)
+            if is_class(value) and _is_builtin(value) and module != "builtins":
+                # Known by its own name everywhere: an alias (`numpy.error`) is a variable.
+                return exported
             if exported or home is None or home == module or self._is_own(home):
                 # A dunder function or class is machinery such as `__getattr__`.
                 if name[:2] != "__" or exported:
@@ -300,6 +305,11 @@ class _Listing:
                 self.paths[id(inner)] = f"{path}.{name}"
                 self.objects[f"{path}.{name}"] = inner
                 self._settle_nested(f"{path}.{name}", inner)
+
+
+def _is_builtin(cls: type) -> bool:
+    """Whether a class is one of Python's own, and does not just say so."""
+    return module_of(cls) == "builtins" and vars(builtins).get(name_of(cls)) is cls
 
 
 def _is_data_name(name: str) -> bool:
