@@ -22,6 +22,15 @@ _sessions: weakref.WeakValueDictionary[tuple[int, str, str], Session] = (
 _connecting = threading.Lock()
 
 
+def _after_fork() -> None:
+    """Another thread of the parent may have been connecting."""
+    global _connecting
+    _connecting = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def connect(
     url: str | None = None,
     *,
@@ -64,7 +73,6 @@ def connect(
         session = _sessions.get(key)
         if new or session is None or session.closed:
             session = Session(url, token, ssl_context=ssl_context, timeout=timeout)
-            _sessions.setdefault(key, session)
-            if _sessions[key].closed:
+            if _sessions.setdefault(key, session).closed:
                 _sessions[key] = session
         return session

@@ -117,7 +117,9 @@ _token = _option(
 @_option("--insecure-plaintext", is_flag=True, help="Listen beyond this machine without TLS.")
 @_option("--max-sessions", type=click.IntRange(1), default=_DEFAULTS.max_sessions)
 @_option("--max-handles", type=click.IntRange(1), default=_DEFAULTS.max_handles)
+@_option("--max-calls", type=click.IntRange(1), default=_DEFAULTS.max_calls)
 @_option("--max-message-size", type=_Size(), default="64M")
+@_option("--max-transfer-size", type=_Size(), default="4G")
 @_option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -142,7 +144,9 @@ def serve(
     insecure_plaintext: bool,
     max_sessions: int,
     max_handles: int,
+    max_calls: int,
     max_message_size: int,
+    max_transfer_size: int,
     log_level: str,
 ) -> None:
     """Make installed packages usable from other Pythons.
@@ -170,7 +174,9 @@ def serve(
             limits=Limits(
                 max_sessions=max_sessions,
                 max_handles=max_handles,
+                max_calls=max_calls,
                 max_message_size=max_message_size,
+                max_transfer_size=max_transfer_size,
             ),
         )
     except ValueError as error:

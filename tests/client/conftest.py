@@ -254,9 +254,12 @@ class LocalCaller:
         self._run("delete", target, name, lambda on, a, k: delattr(on, name))
 
     def special(self, target: Any, name: str, args: Any) -> Any:
-        return self._run(
-            "special", target, name, lambda on, a, k: getattr(type(on), name)(on, *a), args
-        )
+        def run(on: Any, args: Any, _: Any) -> Any:
+            if name == "__exit__":
+                args = (None, None, None) if args[0] is None else (type(args[0]), args[0], None)
+            return getattr(type(on), name)(on, *args)
+
+        return self._run("special", target, name, run, args)
 
     def release(self, handle: int, count: int) -> None:
         self.released.append((handle, count))

@@ -79,7 +79,7 @@ def test_identity_is_enough_where_the_server_has_no_more(goods: Any, caller: Any
 
 
 def test_a_context_manager_sees_the_exception(goods: Any, caller: Any) -> None:
-    """Its `__exit__` runs on the server, without the traceback, and its answer counts."""
+    """Its `__exit__` runs on the server, which is sent the exception alone; its answer counts."""
     with goods.Job() as job:
         raise KeyError("k")
     assert [entry[2] for entry in caller.log if entry[0] == "special"] == ["__enter__", "__exit__"]

@@ -14,7 +14,7 @@ import pytest
 from IPython.core.ultratb import VerboseTB
 
 from wsremote.codec.faults import REMOTE_TEXT, decode_fault, encode_fault
-from wsremote.errors import DecodeError, NotExposed, RemoteError
+from wsremote.errors import DecodeError, EncodeError, NotExposed, RemoteError
 
 
 class PickyError(ValueError):
@@ -312,3 +312,56 @@ def test_a_remote_file_is_named_once(pair: Any) -> None:
     again = pair.raised(arrived)
     names = {frame.filename for frame in traceback.extract_tb(again.__traceback__)}
     assert all(name.count("<wsremote") == 1 for name in names)
+
+
+# ---- from the client to the server -------------------------------------------------------
+
+
+def test_an_exception_is_an_argument(pair: Any) -> None:
+    """A whole argument that is an exception arrives as one, with what it holds and its cause."""
+    error = PickyError(5, detail="late")
+    error.__cause__ = KeyError("first")
+    error.add_note("look here")
+    arrived = pair.there(raised(error))
+    assert type(arrived) is PickyError
+    assert (arrived.args, arrived.code, arrived.__notes__) == (("5: late",), 5, ["look here"])
+    assert arrived.__cause__.args == ("first",)
+    assert arrived.__traceback__ is not None
+    request = pair.client_codec.encode_call((1,), {"error": error})
+    assert type(pair.server_codec.decode_call(*request).kwargs["error"]) is PickyError
+
+
+def test_an_exception_inside_of_an_argument_is_refused(pair: Any) -> None:
+    """It has an identity, and a part of a container is no place to give that up."""
+    with pytest.raises(EncodeError, match="argument 1, item 0"):
+        pair.client_codec.encode_call(([KeyError()],), {})
+
+
+def record(name: str, attributes: dict[str, object]) -> list[object]:
+    """One exception on the wire, of a class without number."""
+    return [name, None, ["text"], attributes, [], None, None, False, None, "text", False, []]
+
+
+def test_a_served_class_is_found_by_its_path(pair: Any) -> None:
+    """A client announces no classes; it names those of the server."""
+    pair.server.served = {"pkg:PickyError": PickyError, "pkg:print": print}
+    for name, expected in [
+        ("pkg:PickyError", PickyError),
+        ("pkg:print", RemoteError),
+        ("pkg:nothing", RemoteError),
+        ("builtins:KeyError", KeyError),
+    ]:
+        payload = pair.client_codec.encode([record(name, {})]).payload
+        assert type(decode_fault(payload, pair.server_codec)) is expected
+
+
+def test_the_class_of_an_exception_is_no_attribute(pair: Any) -> None:
+    """Neither sent as one nor taken as one: nobody changes the class of an object."""
+    pair.client.served = pair.server.served = {"pkg:TalkingError": TalkingError}
+    hostile = record("wsremote.errors:RemoteError", {"__class__": TalkingError, "fine": 1})
+    payload = pair.client_codec.encode([hostile]).payload
+    arrived = decode_fault(payload, pair.server_codec)
+    assert type(arrived) is RemoteError
+    assert arrived.fine == 1
+    sent = pair.server_codec.decode(encode_fault(raised(TalkingError(1)), pair.client_codec))
+    assert sent[0][3] == {}

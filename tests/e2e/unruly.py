@@ -98,14 +98,19 @@ def leave_from_a_thread():
 
 
 def kill_lane(thread=None):
-    """Have SystemExit raised in the thread that runs this, at its next bytecode."""
+    """Have SystemExit raised in a thread at its next bytecode, by default in this one."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(threading.get_ident()), ctypes.py_object(SystemExit)
+        ctypes.c_ulong(thread or threading.get_ident()), ctypes.py_object(SystemExit)
     )
 
 
+def current_thread():
+    """Say on which thread this runs."""
+    return threading.get_ident()
+
+
 class Killing:
-    """Kills the thread that runs its class's code while its result is written."""
+    """Ends the thread that pickles it."""
 
     def __reduce_ex__(self, protocol):
         sys.exit(1)
@@ -193,6 +198,11 @@ def call(function, *args):
     return function(*args)
 
 
+def call_with_numbers(function, count):
+    """Call back with a large argument."""
+    return function([2**60] * count)
+
+
 _waiting = threading.Semaphore(0)
 _gate = threading.Event()
 
@@ -213,6 +223,11 @@ def await_waiting(count):
 def open_gate():
     """Let all go on."""
     _gate.set()
+
+
+def gate_is_open():
+    """Tell."""
+    return _gate.is_set()
 
 
 def close_gate():

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import wsremote
+from wsremote.codec.frames import CALLER
 from wsremote.errors import NotExposed, RemoteProtocolError, StaleHandle
 from wsremote.protocol.handles import HandleTable
 from wsremote.protocol.messages import Op
@@ -28,6 +29,7 @@ from wsremote.tree.inspector import inspect_packages
 
 PACKAGE = """
 import asyncio
+import sys
 RATE = 3
 
 def add(a, b=1):
@@ -35,6 +37,10 @@ def add(a, b=1):
 
 def fail():
     raise KeyError("inside")
+
+def caller():
+    frame = sys._getframe(1)
+    return frame.f_globals["__name__"], frame.f_code.co_filename
 
 class Box:
     made = 0
@@ -171,7 +177,13 @@ def test_tracebacks_start_in_our_folder_and_go_on_in_user_code(lane: Lane) -> No
         _, *files = [frame.filename for frame in traceback.extract_tb(failed.value.__traceback__)]
         files = files[1:]  # after the frames of this test
         assert files.pop().endswith("dispatched.py")
-        assert all(file.startswith(ours) for file in files)
+        assert all(file.startswith(ours) or file == CALLER for file in files)
+
+
+def test_served_code_that_looks_at_its_caller_sees_no_code_of_ours(lane: Lane) -> None:
+    """It finds a `__main__` and an empty namespace, which it may write to."""
+    assert lane.do(Op.CALL, "dispatched:caller") == ("__main__", CALLER)
+    assert lane.do(Op.METHOD, "dispatched", "caller") == ("__main__", CALLER)
 
 
 # ---- special methods ---------------------------------------------------------------------
@@ -279,7 +291,7 @@ def test_special_methods_are_looked_up_on_the_type(lane: Lane) -> None:
     vars(context)["__enter__"] = lambda: "of the instance"
     assert lane.special(context, "__enter__") == "of the type"
     with pytest.raises(AttributeError, match="'Context' has no attribute '__exit__'"):
-        lane.special(context, "__exit__", None, None, None)
+        lane.special(context, "__exit__", None)
 
 
 @pytest.mark.parametrize("name", ["__reduce__", "__class__", "__getattribute__", "__del__", "len"])
@@ -327,7 +339,7 @@ def test_async_contexts_and_awaitables(lane: Lane) -> None:
     door = lane.do(Op.CALL, "dispatched:Door")
     assert lane.special(door, "__aenter__") is door
     assert door.state == "open"
-    assert lane.special(door, "__aexit__", None, None, None) is True
+    assert lane.special(door, "__aexit__", None) is True
     assert door.state == "None"
     assert lane.special(door, "__await__") == "awaited"
 

@@ -542,12 +542,21 @@ def test_variables_of_modules(policy: Policy) -> None:
     assert policy.get(shop, "_floor") == 3
 
 
+def test_a_builtin_under_another_name_is_given(policy: Policy) -> None:
+    """A class that both sides have (`socket.error` is OSError) becomes the client's own."""
+    shop: Any = policy.resolve("policy_shop")
+    for value in (OSError, int):
+        shop.thing = value
+        assert policy.get(shop, "thing") is value
+    del shop.thing
+
+
 def test_a_variable_that_turns_into_a_module_is_refused(policy: Policy) -> None:
     """What a name holds is looked at every time, not only the first."""
     shop: Any = policy.resolve("policy_shop")
     shop.thing = 1
     assert policy.get(shop, "thing") == 1
-    for value in (types, OSError, shop.os.system):
+    for value in (types, type, shop.os.system):
         shop.thing = value
         with pytest.raises(NotExposed, match="'thing' is not served"):
             policy.get(shop, "thing")

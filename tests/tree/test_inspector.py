@@ -622,3 +622,20 @@ def test_class_outside_any_tree() -> None:
     assert "__getitem__" in node.specials
     assert describe_class(sqlite3.Connection).members["Error"].kind == "property"
     assert describe_class(subprocess.Popen).file == "subprocess.py"
+
+
+def test_a_builtin_class_under_another_name_is_a_variable(make_package: MakePackage) -> None:
+    """Nothing is described as derived from the alias, and the class keeps its own name."""
+    source = """
+        __all__ = ["error", "Trouble"]
+        error = Exception
+
+        class Trouble(error): pass
+    """
+    make_package({"aliased.py": source})
+    inventory = inspect_packages(["aliased"])
+    assert isinstance(inventory.tree.find("aliased:error"), VariableNode)
+    assert inventory.path_of(Exception) is None
+    trouble = inventory.tree.find("aliased:Trouble")
+    assert isinstance(trouble, ClassNode)
+    assert trouble.bases == ("builtins:Exception",)

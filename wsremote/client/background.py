@@ -7,6 +7,8 @@ import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from ..errors import ConnectionLost
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -44,5 +46,9 @@ class Background:
         while (task := self._tasks.get()) is not None:
             try:
                 task()
+            except ConnectionLost as error:
+                logger.debug("! the session ended during a callback: %s", error)
             except Exception:
                 logger.exception("! in the callback thread")
+            # While it waits for the next, this thread keeps nothing alive.
+            del task

@@ -148,8 +148,10 @@ class Classes:
         foreign: list[type] = []
         for path in node.bases:
             found = local_base(path)
-            if found is None:
-                shallow = resolve(path)
+            served = path.partition(":")[0] in self._home.tree
+            if found is None or (served and issubclass(found, BaseException)):
+                # A served exception derives from the served one, though it may exist here too.
+                shallow = resolve(path) or found
                 if shallow is not None:
                     bases.append(shallow)
                 elif path.startswith("builtins:") and path != OBJECT:
@@ -203,8 +205,10 @@ class Classes:
             if not isinstance(member, FunctionNode):
                 member = FunctionNode(name, f"{node.qualname}.{name}", node.module)
             return self._functions.call(member, node.path, scope)
-        if name in ("__exit__", "__aexit__", "__deepcopy__"):
-            return self._attributes.without_last(name)
+        if name in ("__exit__", "__aexit__"):
+            return self._attributes.exiting(name)
+        if name == "__deepcopy__":
+            return self._attributes.deep_copying()
         return self._functions.special(name, node.path, scope)
 
     def _variable(self, name: str, doc: str | None) -> ClassVariable:

@@ -9,6 +9,8 @@ from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
 from wsremote.client.modules import ShallowModule, origin_of
+from wsremote.codec.installed import installed_packages
+from wsremote.codec.registry import ALWAYS_VALUES
 from wsremote.errors import ShadowedPackage
 
 if TYPE_CHECKING:
@@ -50,12 +52,20 @@ class Finder(MetaPathFinder, Loader):
             The packages that were an older session's and are now this one's.
 
         Raises:
-            ShadowedPackage: A package of the same name is installed here, and not overridden.
+            ShadowedPackage: A package of the same name is installed here, and not overridden,
+                or cannot be.
         """
         roots = self._shallow.roots
         for root in sorted(roots):
             if root not in override:
                 self._refuse_local(root)
+            elif root in ALWAYS_VALUES and root in installed_packages():
+                raise ShadowedPackage(
+                    f"package {root!r} cannot be hidden: its arrays come here as values, and are "
+                    f"built with the {root} that is installed here. Take the served one from "
+                    f"session.modules.{root}",
+                    name=root,
+                )
         rebound: set[str] = set()
         for name, module in list(sys.modules.items()):
             root = name.partition(".")[0]

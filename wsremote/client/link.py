@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..protocol.messages import Message, Numbered, Welcome
     from ..transport.connection import SocketConnection
     from ..transport.poller import Poller
+    from .waiting import Waiting
 
 __all__ = ["PATIENCE", "Link"]
 
@@ -45,6 +46,16 @@ SILENCE: Final = 45.0
 """Seconds of silence after which the connection counts as lost."""
 
 
+_ENVELOPE: Final = 4096
+"""Bytes of a message around its payload, at most."""
+
+
+def _bound(welcome: Welcome, name: str) -> int:
+    """A bound of the server; what names none, or nonsense, has none."""
+    bound = welcome.limits.get(name)
+    return bound if type(bound) is int else sys.maxsize
+
+
 class Link:
     """Sends and receives the messages of one session.
 
@@ -53,7 +64,8 @@ class Link:
         poller: Of this process.
         welcome: What the server has said of the session.
         url: Where it is.
-        handlers: What to do with the messages of calls; the rest is done here.
+        handlers: What to do with the messages of calls; the rest is done here. They give the
+            thread to wake, if one has been given something.
     """
 
     def __init__(
@@ -62,23 +74,25 @@ class Link:
         poller: Poller,
         welcome: Welcome,
         url: str,
-        handlers: dict[type[Message], Callable[[Any], None]],
+        handlers: dict[type[Message], Callable[[Any], Waiting | None]],
     ) -> None:
         self.id = welcome.session
         self.url = url
         self.connection = connection
         self.limits = welcome.limits
+        # Bytes of a payload that leaves room for the other fields of its message.
+        self.largest = _bound(welcome, "max_message_size") - _ENVELOPE
+        self._largest_transfer = _bound(welcome, "max_transfer_size")
         # Why the session is over; None while it is open.
         self.closed_because: str | None = None
-        # Numbered messages sent, for the tests that count them.
-        self.messages = 0
 
         self._poller = poller
         self._sequence = Sequence()
         self._transfers = Transfers(sys.maxsize)
         self._transfer_numbers = itertools.count(1)
-        # Orders numbering and writing.
-        self._sending = threading.Lock()
+        # Orders numbering and writing. Re-entrant only because such a lock can tell a finalizer,
+        # which Python may run at any moment, in whose middle it runs.
+        self._sending = threading.RLock()
         # Handles that this side has let go of. Weak reference callbacks append here.
         self._released: deque[tuple[int, int]] = deque()
         self._ended = threading.Event()
@@ -99,7 +113,12 @@ class Link:
         """Take over the connection."""
         self.connection.owner = self
         self._poller.watch(self.connection)
-        self._poller.call_at(time.monotonic() + KEEPALIVE / 3, self._look_after)
+        self._poller.remind(time.monotonic() + KEEPALIVE / 3, self._look_after)
+
+    @property
+    def messages(self) -> int:
+        """Numbered messages sent, for the tests that count them."""
+        return self._sequence.sent
 
     @property
     def closed(self) -> bool:
@@ -121,22 +140,31 @@ class Link:
         Raises:
             ConnectionLost: The session is over.
         """
+        connection, sequence = self.connection, self._sequence
+        # With no lock held: the poller, which makes the room, wants this one as well.
+        connection.wait_for_room()
         with self._sending:
             if self._released:
-                self._send_numbered(Release, self._take_released())
-            self._send_numbered(kind, *fields)
+                self._send_releases()
+            before = connection.messages_sent
+            seq, ack = sequence.sent + 1, sequence.received
+            try:
+                connection.send(wire.write_fields(kind, seq, ack, *fields))
+            finally:
+                # Also if an interrupt came when the message was on its way already.
+                if connection.messages_sent != before:
+                    sequence.sent, sequence.acknowledged = seq, ack
 
-    def _send_numbered(self, kind: type[Numbered], *fields: Any) -> None:
-        """Requires `_sending`."""
+    def _send_releases(self) -> None:
+        """The releases that are due, as one message. Requires `_sending`."""
         connection, sequence = self.connection, self._sequence
         before = connection.messages_sent
+        seq, ack = sequence.number()
         try:
-            connection.send(wire.write_fields(kind, sequence.sent + 1, sequence.received, *fields))
+            connection.send(wire.write(Release(seq, ack, self._take_released())))
         finally:
-            # Also if an interrupt came when the message was on its way already.
             if connection.messages_sent != before:
                 sequence.left()
-                self.messages += 1
 
     def _take_released(self) -> list[list[int]]:
         """The handles to release, with counts."""
@@ -145,20 +173,39 @@ class Link:
             handles.append(list(self._released.popleft()))
         return handles
 
+    def _check_size(self, what: str, payload: bytes, buffers: Iterable[Buffer] = ()) -> None:
+        """See that the server takes a message before any of it is sent.
+
+        Raises:
+            LimitExceeded: It does not.
+        """
+        size, sent = len(payload), sum(memoryview(buffer).nbytes for buffer in buffers)
+        for number, largest, flag in (
+            (size, self.largest, "--max-message-size"),
+            (sent, self._largest_transfer, "--max-transfer-size"),
+        ):
+            if number > largest:
+                raise LimitExceeded(
+                    f"{what} has {number} bytes, and {self.url} takes {largest} at once: send it"
+                    f" in parts, or start the server with a higher {flag}. Nothing was sent"
+                )
+
     def _send_buffers(self, buffers: Iterable[Buffer]) -> list[int]:
         """Send buffers in chunks, ahead of the message that will list them."""
         transfers = []
         for buffer in buffers:
             transfers.append(transfer := next(self._transfer_numbers))
             for chunk in chunks_of(transfer, memoryview(buffer)):
-                self.connection.send(wire.write(chunk))
+                self.connection.wait_for_room()
+                with self._sending:
+                    self.connection.send(wire.write(chunk))
         return transfers
 
     def _send_due(self) -> None:
         """Releases and acknowledgements that no call has carried."""
         with self._sending:
             if self._released:
-                self._send_numbered(Release, self._take_released())
+                self._send_releases()
             if (ack := self._sequence.ack_due(idle=True)) is not None:
                 self.connection.send(wire.write(ack))
 
@@ -170,25 +217,27 @@ class Link:
         A message leaves the connection's inbox when it has been handed over: an interrupt
         in between has it handed over again, which its number or its call tells.
         """
-        inbox = self.connection.receive(timeout)
+        inbox, sequence = self.connection.receive(timeout), self._sequence
         while inbox:
             try:
                 for message in wire.read(inbox[0]):
-                    self._route(message)
+                    handler, is_numbered = self._handlers[type(message)]
+                    if not is_numbered:
+                        handler(message)
+                    # A number counts as received when its message has been handed over.
+                    elif sequence.is_next(message):  # type: ignore[arg-type]
+                        waiting = handler(message)
+                        sequence.received += 1
+                        if waiting is not None and waiting.asleep is not None:
+                            waiting.wake()
             except KeyError as error:
                 self._violated(f"{error} is not expected in an open session")
-            except (RemoteProtocolError, LimitExceeded) as error:
+            except (RemoteProtocolError, LimitExceeded, TypeError, ValueError) as error:
                 self._violated(str(error))
+            if self.closed_because is not None:
+                inbox.clear()
+                return
             inbox.popleft()
-
-    def _route(self, message: Message) -> None:
-        """Hand one message over; a numbered one counts as received when that is done."""
-        handler, is_numbered = self._handlers[type(message)]
-        if not is_numbered:
-            handler(message)
-        elif self._sequence.is_next(message):  # type: ignore[arg-type]
-            handler(message)
-            self._sequence.done()
 
     def _on_ack(self, message: Ack) -> None:
         self._sequence.acknowledge(message.ack)
@@ -247,7 +296,7 @@ class Link:
                 self.connection.send(wire.write(Ping(0, self._sequence.received)))
         except ConnectionLost as error:
             logger.debug("! session %s: %s", self.id, error)
-        self._poller.call_at(now + KEEPALIVE / 3, self._look_after)
+        self._poller.remind(now + KEEPALIVE / 3, self._look_after)
 
     # ---- the end ---------------------------------------------------------------------
 
@@ -271,9 +320,12 @@ class Link:
         self.closed_because = (
             "this process was forked from the one that has the session, which alone may use it"
         )
+        # New ones: another thread of the parent may have been inside the old ones.
+        self._ended = threading.Event()
         self._ended.set()
-        self._sending = threading.Lock()
+        self._sending = threading.RLock()
         self._released.clear()
+        self.connection.forked()
 
 
 _links: weakref.WeakSet[Link] = weakref.WeakSet()

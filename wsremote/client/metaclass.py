@@ -11,6 +11,7 @@ from abc import ABCMeta
 from typing import TYPE_CHECKING, Any, Final
 
 from wsremote.client.names import INTERNAL, is_probe
+from wsremote.codec.names import builtin_name
 from wsremote.tree.signature import to_inspect
 
 if TYPE_CHECKING:
@@ -51,6 +52,12 @@ class ShallowClass(ABCMeta):
 
     def __call__(cls, /, *args: Any, **kwargs: Any) -> Any:
         return cls._wsremote_construct(cls, *args, **kwargs)
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return super().__instancecheck__(instance) or _stands_for(cls, type(instance))
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return super().__subclasscheck__(subclass) or _stands_for(cls, subclass)
 
     @property
     def __signature__(cls) -> inspect.Signature | None:
@@ -99,6 +106,17 @@ class ShallowClass(ABCMeta):
                 if type(value) is LazyMethod:
                     value.__get__(None, base)
         return [name for name in type.__dir__(cls) if not name.startswith((INTERNAL, "_abc_"))]
+
+
+def _stands_for(cls: ShallowClass, kind: type) -> bool:
+    """Whether instances of `cls` arrive here as values, and so as instances of `kind`."""
+    return any(
+        base.__name__ == cls.__name__
+        and base.__module__ == cls.__module__
+        and not isinstance(base, ShallowClass)
+        and builtin_name(base) is not None
+        for base in kind.__mro__
+    )
 
 
 class ShallowEnum(ShallowClass):

@@ -33,6 +33,15 @@ _pollers: dict[int, Poller] = {}
 _starting = threading.Lock()
 
 
+def _after_fork() -> None:
+    """Another thread of the parent may have been starting its poller."""
+    global _starting
+    _starting = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def poller() -> Poller:
     """The poller of this process; a forked child has its own."""
     with _starting:
@@ -83,19 +92,26 @@ def open_session(
         client=_describe_client(),
     )
     try:
-        return connection, _converse(connection, opening, url, deadline)
-    except ConnectionLost as error:
-        raise ConnectionFailed(
-            f"{url} closed the connection before the session was open: {error.reason}"
-        ) from error
-    except RemoteProtocolError as error:
-        raise ConnectionFailed(
-            f"{url} is a WebSocket, but what answers there is no wsremote server: {error}"
-        ) from error
-    except BaseException:
+        welcome = _converse(connection, opening, url, deadline)
+    except BaseException as error:
         connection.abort("not opened")
         connection.free()
+        if isinstance(error, ConnectionLost):
+            raise ConnectionFailed(
+                f"{url} closed the connection before the session was open: {error.reason}. Is it"
+                " a wsremote server? Its log may say more"
+            ) from error
+        if isinstance(error, RemoteProtocolError):
+            raise ConnectionFailed(
+                f"{url} is a WebSocket, but what answers there is no wsremote server: {error}. Is"
+                " this the URL that 'wsremote serve' printed?"
+            ) from error
         raise
+    # What the server takes, it may send: its own bound is the same.
+    largest = welcome.limits.get("max_message_size")
+    if type(largest) is int:
+        connection.max_size = max(_MAX_SIZE, largest)
+    return connection, welcome
 
 
 def _converse(
@@ -113,7 +129,10 @@ def _converse(
         inbox = connection.receive(min(remaining, 1.0))
         while inbox:
             for message in wire.read(inbox.popleft()):
-                answer = opening.receive(message)
+                try:
+                    answer = opening.receive(message)
+                except ConnectionFailed as error:
+                    raise type(error)(f"{url}: {error}") from None
                 if isinstance(answer, Welcome):
                     return answer
                 connection.send(wire.write(answer))

@@ -18,6 +18,7 @@ from wsremote.errors import WsRemoteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
     from wsremote.client.caller import Caller
     from wsremote.tree.nodes import PropertyNode
@@ -167,13 +168,27 @@ class Attributes:
         show.__qualname__ = name
         return show
 
-    def without_last(self, name: str) -> Any:
-        """`__exit__` without the traceback, `__deepcopy__` without the memo: both are local."""
+    def exiting(self, name: str) -> Any:
+        """`__exit__`: the exception alone is sent, which has its class and traceback with it."""
         special = self._caller.special
-        empty: dict[Any, Any] | None = {} if name == "__deepcopy__" else None
 
-        def forward(self: Any, *args: Any) -> Any:
-            return special(handle_of(self) or 0, name, (*args[:-1], empty))
+        def forward(
+            self: Any,
+            kind: type[BaseException] | None = None,
+            error: BaseException | None = None,
+            traceback: TracebackType | None = None,
+        ) -> Any:
+            return special(handle_of(self) or 0, name, (error,))
+
+        forward.__name__ = forward.__qualname__ = name
+        return forward
+
+    def deep_copying(self) -> Any:
+        """`__deepcopy__` without the memo, which speaks of objects here."""
+        special, name = self._caller.special, "__deepcopy__"
+
+        def forward(self: Any, memo: Any = None) -> Any:
+            return special(handle_of(self) or 0, name, ({},))
 
         forward.__name__ = forward.__qualname__ = name
         return forward

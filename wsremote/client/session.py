@@ -6,7 +6,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Self
 
-from ..errors import ConnectionFailed
+from ..errors import ConnectionFailed, RemoteProtocolError
 from ..tree.info import InfoTree
 from ..tree.nodes import digest_of
 from .cache import Cache
@@ -59,7 +59,18 @@ class Session:
         )
         self._driver = Driver(connection, poller(), welcome, url)
         self._driver.start()
-        self.tree = self._receive_tree(welcome, cache, deadline - time.monotonic())
+        try:
+            self.tree = self._receive_tree(welcome, cache, deadline - time.monotonic())
+        except BaseException as error:
+            self._driver.close()
+            if isinstance(error, TimeoutError):
+                raise ConnectionFailed(f"{error}: give connect() a longer timeout") from error
+            if isinstance(error, (RemoteProtocolError, LookupError, TypeError, ValueError)):
+                raise ConnectionFailed(
+                    f"{url} sent no info tree that can be read ({error!r}): install the same"
+                    " wsremote on both sides"
+                ) from error
+            raise
         """The info tree: `print(session.tree)`, `session.tree["pkg.mod"]`."""
         self._shallow = Shallow(self._driver, self.tree)
         self._driver.lending.shallow = self._shallow

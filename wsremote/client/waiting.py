@@ -58,19 +58,15 @@ class Lane:
 
     Attributes:
         number: Of the lane, from 1.
-        callbacks: The server's calls that this thread runs now, the innermost last.
+        parent: The server's call that runs in this thread now, and that a new call of the
+            thread is nested in; None if there is none.
     """
 
-    __slots__ = ("callbacks", "number")
+    __slots__ = ("number", "parent")
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.callbacks: list[int] = []
-
-    @property
-    def parent(self) -> int | None:
-        """The server's call that a new call of this thread is nested in."""
-        return self.callbacks[-1] if self.callbacks else None
+        self.parent: int | None = None
 
 
 class Lanes(threading.local):

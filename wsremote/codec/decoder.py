@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import DecodeError
 from . import arrays, by_class, names, pickling, scalars, tags
 from .graph import Shells
+from .markers import Exceptional
 from .packing import Buffer, unpack_tagged
 
 if TYPE_CHECKING:
@@ -218,6 +219,13 @@ def _shipped(decoder: _Decoder, body: list[Any]) -> object:
     return decoder.at_home(pickling.load(data, (), decoder.exchange))
 
 
+def _exception(decoder: _Decoder, body: list[Any]) -> object:
+    _, payload = body
+    if type(payload) is not bytes:
+        raise DecodeError("an exception is the payload of a fault")
+    return Exceptional(payload)
+
+
 def _shells(decoder: _Decoder, body: list[Any]) -> object:
     decoder.shells.make(body)
     return None
@@ -281,6 +289,7 @@ _BUILDERS: Final[dict[int, Callable[[_Decoder, list[Any]], object]]] = {
     tags.DTYPE: _scalar(arrays.build_dtype),
     tags.PICKLE: _pickle,
     tags.SHIPPED: _shipped,
+    tags.EXCEPTION: _exception,
     tags.GRAPH: _graph,
     tags.SHELLS: _shells,
     tags.SHELL: _shell,

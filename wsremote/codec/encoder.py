@@ -16,7 +16,18 @@ from .location import locate
 from .lowering import Lowering, Pending, Refusal, Terms, TooDeep
 from .packing import Buffer, pack, pack_tagged
 
-__all__ = ["encode"]
+__all__ = ["encode", "is_too_deep"]
+
+
+def is_too_deep(value: object, terms: Terms) -> bool:
+    """Whether a value is nested too deep to be encoded, alone."""
+    try:
+        _lower(value, terms)
+    except Refusal:
+        return False
+    except EncodeError:
+        return True
+    return False
 
 
 def encode(

@@ -10,10 +10,11 @@ initialised, then attributes are set.
 from __future__ import annotations
 
 import contextlib
+import logging
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ..errors import CodecError, DecodeError, EncodeError, RemoteError, WsRemoteError
+from ..errors import DecodeError, EncodeError, NotExposed, RemoteError, WsRemoteError
 from . import encoder, names
 from .decoder import Unsent
 from .frames import lower_traceback, rebuild_traceback
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .packing import Buffer
     from .values import ValueCodec
 
-__all__ = ["REMOTE_TEXT", "decode_fault", "encode_fault"]
+__all__ = ["REMOTE_TEXT", "decode_exception", "decode_fault", "encode_fault"]
 
 REMOTE_TEXT: Final = "__wsremote_text__"
 """Attribute of a rebuilt exception: `str` of it on the other side, where its class has a
@@ -35,11 +36,20 @@ REMOTE_TEXT: Final = "__wsremote_text__"
 _MOST_EXCEPTIONS: Final = 50
 """Exceptions of one fault: a loop that chains each on the last one may have thousands."""
 
+_LONGEST_TEXT: Final = 100_000
+"""Characters of an exception's text."""
+
+_LARGEST: Final = 32 * 1024 * 1024
+_SMALLEST: Final = 1024 * 1024
+"""Bytes that the text, the frames and their source always fit into."""
+
+logger = logging.getLogger("wsremote.codec")
+
 # What BaseException itself has, and what travels on its own.
 _NOT_ATTRIBUTES: Final = frozenset(
     [
         *("args", "__dict__", "__cause__", "__context__", "__traceback__", "__notes__"),
-        *("__suppress_context__", "__module__", "__weakref__", REMOTE_TEXT),
+        *("__suppress_context__", "__module__", "__weakref__", "__class__", REMOTE_TEXT),
         # Of groups: they are the arguments of the constructor.
         *("message", "exceptions"),
     ]
@@ -63,19 +73,52 @@ class _Record(NamedTuple):
     frames: list[list[Any]]
 
 
-def encode_fault(error: BaseException, codec: ValueCodec) -> bytes:
-    """The payload of a raised exception. Whatever the exception is, this gives one."""
+def encode_fault(error: BaseException, codec: ValueCodec, *, limit: int = _LARGEST) -> bytes:
+    """The payload of a raised exception. Whatever the exception is, this gives one.
+
+    What is too large or cannot be read is left out: first arguments, attributes and
+    neighbours, at last all but the name of the class.
+
+    Args:
+        error: Anything that was raised.
+        codec: The codec of the session.
+        limit: Bytes of the payload, at least `_SMALLEST`.
+
+    Raises:
+        KeyboardInterrupt: It came meanwhile.
+    """
+    terms = Terms(codec.exchange, inline=True)
+    for records_of in (_all_records, _one_record):
+        try:
+            records = [list(record) for record in records_of(error, codec)]
+            payload = encoder.encode(records, terms, lenient=True)[0]
+            if len(payload) <= limit:
+                return payload
+        except KeyboardInterrupt:
+            raise
+        # Attributes and texts of an exception are code of any class.
+        except BaseException as failure:
+            logger.debug("! an exception cannot be sent whole: %s", type(failure))
+    kind: type = type(error)
+    module, name = (type.__dict__[each].__get__(kind) for each in ("__module__", "__qualname__"))
+    class_name = f"{module if type(module) is str else '?'}:{name}"
+    text = "nothing more of this exception could be sent"
+    bare = _Record(class_name, None, [text], {}, [], None, None, False, None, text, False, [])
+    return encoder.encode([list(bare)], terms, lenient=True)[0]
+
+
+def _all_records(error: BaseException, codec: ValueCodec) -> list[_Record]:
+    """An exception and those it refers to."""
     found = _connected(error)
     numbers = {id(each): index for index, each in enumerate(found)}
-    terms = Terms(codec.exchange, inline=True)
-    try:
-        records = [list(_record(each, numbers, codec)) for each in found]
-        return encoder.encode(records, terms, lenient=True)[0]
-    except CodecError:
-        # Too deep, or changed meanwhile: its class and text always travel.
-        plain = _record(error, numbers, codec)._replace(args=[_text(error)], attributes={})
-        alone = plain._replace(cause=None, context=None, members=None)
-        return encoder.encode([list(alone)], terms, lenient=True)[0]
+    return [_record(each, numbers, codec) for each in found]
+
+
+def _one_record(error: BaseException, codec: ValueCodec) -> list[_Record]:
+    """The class, text and frames of an exception, and nothing that it holds."""
+    text = _text(error)
+    record = _record(error, {}, codec)
+    return [record._replace(args=[text], attributes={}, notes=[], members=None, text=text)]
 
 
 def _connected(error: BaseException) -> list[BaseException]:
@@ -106,14 +149,16 @@ def _record(error: BaseException, numbers: dict[int, int], codec: ValueCodec) ->
         args = list(_builtin_base(kind).__reduce__(error)[1])
     number = None
     if names.builtin_name(kind) is None:
-        # A side that announces no classes sends the name alone.
+        # A side that announces no classes sends the name alone: that of its original, if shallow.
         with contextlib.suppress(EncodeError):
             number = codec.exchange.class_number(kind)
+    path = codec.exchange.name_of(kind) if number is None else None
+    class_name = path or f"{kind.__module__}:{kind.__qualname__}"
     notes = getattr(error, "__notes__", None)
     notes = [note for note in notes if type(note) is str] if type(notes) is list else []
     cause, context = error.__cause__, error.__context__
     return _Record(
-        class_name=f"{kind.__module__}:{kind.__qualname__}",
+        class_name=class_name,
         class_number=number,
         args=args,
         attributes=_attributes(error),
@@ -153,10 +198,14 @@ def _attributes(error: BaseException) -> dict[str, Any]:
 def _text(error: BaseException) -> str:
     """`str(error)`, whatever its class makes of that."""
     try:
-        return str(error)[:100_000]
+        text = str(error)
+    except KeyboardInterrupt:
+        raise
     # It is the code of any class.
-    except Exception:
+    except BaseException:
         return text_of(error)
+    more = len(text) - _LONGEST_TEXT
+    return text if more <= 0 else f"{text[:_LONGEST_TEXT]}... ({more} characters left out)"
 
 
 def _builtin_base(kind: type[BaseException]) -> type[BaseException]:
@@ -177,6 +226,24 @@ def decode_fault(payload: Buffer, codec: ValueCodec, host: str = "the other side
     Raises:
         DecodeError: The payload is malformed.
     """
+    raised = decode_exception(payload, codec, host)
+    if isinstance(raised, SystemExit):
+        raised = _exit_reported(raised)
+    raised.add_note(f"raised on {host}")
+    return raised
+
+
+def decode_exception(payload: Buffer, codec: ValueCodec, host: str) -> BaseException:
+    """The exception as it was on the other side, not to be raised here.
+
+    Args:
+        payload: Bytes of any origin.
+        codec: The codec of the session.
+        host: Names the other side in file names.
+
+    Raises:
+        DecodeError: The payload is malformed.
+    """
     document = codec.decode(payload)
     try:
         if type(document) is not list or not 0 < len(document) <= _MOST_EXCEPTIONS:
@@ -190,11 +257,7 @@ def decode_fault(payload: Buffer, codec: ValueCodec, host: str = "the other side
     # Any field may be anything, and classes of any package are being made.
     except Exception as failure:
         raise DecodeError(f"the fault is malformed: {failure!r}") from failure
-    raised = built[0]
-    if isinstance(raised, SystemExit):
-        raised = _exit_reported(raised)
-    raised.add_note(f"raised on {host}")
-    return raised
+    return built[0]
 
 
 def _read(entry: Any, count: int) -> _Record:
@@ -266,12 +329,26 @@ def _class_of(record: _Record, codec: ValueCodec) -> type[BaseException] | None:
     """The class among what is known here; None if it is not, or is no exception class."""
     try:
         if record.class_number is None:
-            found: object = names.builtin_named(record.class_name)
+            found = _class_named(record.class_name, codec)
         else:
             found = codec.exchange.class_numbered(record.class_number)
     except LookupError:
         return None
     return found if isinstance(found, type) and issubclass(found, BaseException) else None
+
+
+def _class_named(name: str, codec: ValueCodec) -> object:
+    """A class of the frozen table, or one that is served.
+
+    Raises:
+        LookupError: It is neither.
+    """
+    with contextlib.suppress(LookupError):
+        return names.builtin_named(name)
+    try:
+        return codec.exchange.named(name)
+    except (NotExposed, AttributeError, ImportError) as error:
+        raise LookupError(name) from error
 
 
 def _complete(

@@ -16,7 +16,10 @@ from typing import Any, Final
 
 from ..errors import DecodeError
 
-__all__ = ["lower_traceback", "rebuild_traceback"]
+__all__ = ["CALLER", "lower_traceback", "rebuild_traceback"]
+
+CALLER: Final = "<wsremote>"
+"""The file of code that stands for the caller on the other side. It has no source."""
 
 _FIRST: Final = 20
 _LAST: Final = 80
@@ -45,7 +48,8 @@ def lower_traceback(traceback: TracebackType | None) -> list[list[Any]]:
     while traceback is not None:
         frame = traceback.tb_frame
         module = frame.f_globals.get("__name__")
-        if not isinstance(module, str) or module.partition(".")[0] != "wsremote":
+        is_ours = isinstance(module, str) and module.partition(".")[0] == "wsremote"
+        if not is_ours and frame.f_code.co_filename != CALLER:
             entries.append((frame, traceback.tb_lineno, module))
         traceback = traceback.tb_next
     left_out = len(entries) - _FIRST - _LAST

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import EncodeError
 from . import arrays, by_class, names, pickling, registry, scalars, tags
-from .markers import Inout, Ref, Ship
+from .markers import Exceptional, Inout, Ref, Ship
 from .scalars import PLAIN_TYPES
 
 if TYPE_CHECKING:
@@ -328,6 +328,10 @@ def _inout(lowering: Lowering, value: Inout) -> Any:
     raise Refusal(value, "inout() marks a whole argument of a call, not a part of one")
 
 
+def _exceptional(lowering: Lowering, value: Exceptional) -> Any:
+    return {None: [tags.EXCEPTION, value.payload]}
+
+
 def _ref(lowering: Lowering, value: Ref) -> Any:
     handle = lowering.exchange.borrowed(value.value)
     return lowering.lend(value.value) if handle is None else {None: [tags.THEIRS, handle]}
@@ -362,6 +366,7 @@ _LOWERERS: Final[dict[type, Callable[[Lowering, Any], Any]]] = {
     collections.deque: _contained(_deque),
     bytearray: _contained(_bytearray),
     array.array: _contained(_array_array),
+    Exceptional: _exceptional,
     Inout: _inout,
     Ref: _ref,
     Ship: _ship,

@@ -1,10 +1,10 @@
-"""How one argument travels, said explicitly: `inout`, `ref`, `ship`."""
+"""How one argument travels: said explicitly by `inout`, `ref`, `ship`, and of exceptions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Inout", "Ref", "Ship", "inout", "ref", "ship"]
+__all__ = ["Exceptional", "Inout", "Ref", "Ship", "inout", "ref", "ship"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +26,13 @@ class Ship:
     """Code that is sent and runs on the other side."""
 
     value: object
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exceptional:
+    """A whole argument that is an exception of the client, as the payload of a fault."""
+
+    payload: bytes
 
 
 def inout(value: object) -> Inout:

@@ -14,13 +14,17 @@ import msgpack
 from ..errors import DecodeError, EncodeError, WsRemoteError
 from .tags import BIGINT, TAGGED
 
-__all__ = ["Buffer", "pack", "pack_tagged", "unpack", "unpack_tagged"]
+__all__ = ["Buffer", "pack", "pack_scalars", "pack_tagged", "unpack", "unpack_tagged"]
 
 Buffer = bytes | bytearray | memoryview
 
 # A packer keeps the memory of the largest value it has packed.
 _KEEP_LIMIT: Final = 1024 * 1024
 _PREFIX: Final = bytes([TAGGED])
+
+pack_scalars: Final = msgpack.Packer(strict_types=True).pack
+"""`pack_scalars([scalar, ...])`: a plain payload of exact scalars, for the hot path. Any thread:
+with nothing but scalars inside, no Python code runs between its first byte and its last."""
 
 _PLAIN: Final[list[Callable[[Any], bytes]]] = []
 _BIG_INTEGERS: Final[list[Callable[[Any], bytes]]] = []

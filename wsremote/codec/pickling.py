@@ -6,10 +6,13 @@ code here. There is no scanning and no restricted unpickler, since neither holds
 
 from __future__ import annotations
 
+import io
 import pickle
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DecodeError, EncodeError
+from .registry import ROOT_PACKAGES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,17 +62,32 @@ def load(data: bytes, buffers: Sequence[Buffer], exchange: Exchange) -> Any:
     if not exchange.pickle_in:
         raise DecodeError("this side loads no pickles and no shipped code (data only)")
     try:
-        return pickle.loads(data, buffers=buffers)
+        return _Unpickler(io.BytesIO(data), buffers=buffers).load()
     # A pickle runs any code, and raises what that raises.
     except Exception as error:
         raise DecodeError(f"the pickle cannot be loaded: {error!r}") from error
+
+
+class _Unpickler(pickle.Unpickler):
+    """Builds values of this Python's packages, never through a shallow one that hides them."""
+
+    def find_class(self, module: str, name: str, /) -> Any:
+        root = module.partition(".")[0]
+        if root in ROOT_PACKAGES:
+            found = sys.modules.get(root)
+            # A shallow package has no file.
+            if found is not None and getattr(found, "__file__", None) is None:
+                raise DecodeError(f"{root} of the server hides the one that is installed here")
+        return super().find_class(module, name)
 
 
 def text_of(value: object) -> str:
     """The repr of any value, short, whatever its `__repr__` does."""
     try:
         text = repr(value)
+    except KeyboardInterrupt:
+        raise
     # It is the repr of a served package's or a user's class.
-    except Exception:
+    except BaseException:
         return f"<{type(value).__name__} object>"
     return text if len(text) <= 500 else f"{text[:497]}..."

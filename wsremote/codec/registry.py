@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from .exchange import Exchange
 
-__all__ = ["ROOT_PACKAGES", "is_data", "is_immutable"]
+__all__ = ["ALWAYS_VALUES", "ROOT_PACKAGES", "is_data", "is_immutable"]
 
 ROOT_PACKAGES: Final = frozenset(["numpy", "pandas", "pyarrow", "scipy"])
 """Root packages of the data type registry: what `Exchange.receiver_has` is about."""
+
+ALWAYS_VALUES: Final = frozenset(["numpy"])
+"""Those of them whose values come without a handle that could be used instead."""
 
 _MUTABLE: Final[dict[str, frozenset[str]]] = {
     "numpy": frozenset(["matrix", "ndarray", "recarray"]),

@@ -94,3 +94,4 @@ DEFINE: Final = 44  # value, index: may be met again
 AGAIN: Final = 45  # index of a defined value
 
 UNSENT: Final = 46  # text of a part of an exception that cannot travel
+EXCEPTION: Final = 47  # payload of a fault: a whole argument that is an exception of the sender

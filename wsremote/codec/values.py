@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ..errors import DecodeError
+from ..errors import DecodeError, EncodeError
 from . import decoder, encoder, tags
+from .faults import decode_exception, encode_fault
 from .location import locate_argument
 from .lowering import Terms
-from .markers import Inout
+from .markers import Exceptional, Inout
 from .ownership import fresh_in, is_unshared
 from .packing import Buffer, pack, unpack
 from .scalars import PLAIN_TYPES
@@ -125,22 +126,6 @@ class ValueCodec:
         fresh = fresh_in(holder, known=known) if self.exchange.keeps_owned else None
         return Encoded(*encoder.encode(holder[0], Terms(self.exchange, fresh, known)))
 
-    def plain_call(self, args: tuple[Any, ...]) -> bytes | None:
-        """The payload of scalar arguments, which most calls have; None for all else."""
-        if _are_plain(map(type, args)):
-            payload = pack([*args, None])
-            if payload is not None and len(payload) < tags.BULK_LIMIT:
-                return payload
-        return None
-
-    def plain_result(self, value: object) -> bytes | None:
-        """The payload of a scalar result, which most calls have; None for all else."""
-        if type(value) in PLAIN_TYPES:
-            payload = pack(value)
-            if payload is not None and len(payload) < tags.BULK_LIMIT:
-                return payload
-        return None
-
     def encode_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Encoded:
         """Write the arguments of a call.
 
@@ -162,18 +147,42 @@ class ValueCodec:
             if type(value) is Inout:
                 marked.append(index)
                 value = value.value
-            values.append(value)
+            values.append(self._as_argument(value))
         for name, value in kwargs.items():
             if type(value) is Inout:
                 marked.append(name)
                 named[name] = value.value
+            else:
+                named[name] = self._as_argument(value)
         tail: Any = [named, marked] if marked else named or None
-        payload, buffers = encoder.encode(
-            [*values, tail],
-            Terms(self.exchange),
-            where=lambda part: locate_argument(args, kwargs, part),
-        )
+        terms = Terms(self.exchange)
+        try:
+            payload, buffers = encoder.encode(
+                [*values, tail], terms, where=lambda part: locate_argument(args, kwargs, part)
+            )
+        except EncodeError as error:
+            for part in (*values, *named.values()):
+                if encoder.is_too_deep(part, terms):
+                    where = locate_argument(args, kwargs, part)
+                    raise EncodeError(f"{where}: {error}") from None
+            raise
         return Encoded(payload, buffers)
+
+    def _as_argument(self, value: object) -> object:
+        """An exception of the client: a server has to have a real one, to see and to raise."""
+        if (
+            isinstance(value, BaseException)
+            and not self.exchange.keeps_owned
+            and self.exchange.borrowed(value) is None
+        ):
+            return Exceptional(encode_fault(value, self))
+        return value
+
+    def _as_received(self, value: object) -> object:
+        """The exception that a whole argument stands for."""
+        if type(value) is Exceptional:
+            return decode_exception(value.payload, self, "the client")
+        return value
 
     def decode(
         self,
@@ -211,6 +220,8 @@ class ValueCodec:
         if payload and payload[0] == tags.TAGGED:
             origins = Origins([], [])
             values = decoder.decode(payload, buffers, self.exchange, home=origins.home)
+            if type(values) is list:
+                values = list(map(self._as_received, values))
         else:
             values = unpack(payload)
         if type(values) is not list or not values:
@@ -223,6 +234,8 @@ class ValueCodec:
             tail, marked = tail
         if type(tail) is not dict or not all(type(name) is str for name in tail):
             raise DecodeError("keyword arguments are a dict of names")
+        if origins is not _NO_ORIGINS:
+            tail = {name: self._as_received(value) for name, value in tail.items()}
         if marked and origins is _NO_ORIGINS:
             origins = Origins([], [])
         for place in marked:

@@ -7,21 +7,46 @@ order, `[[type, field, ...], ...]`.
 from __future__ import annotations
 
 import zlib
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
 
 from ..errors import LocalProtocolError, RemoteProtocolError
-from ..protocol.messages import NUMBERS, SHAPES, TYPES
+from ..protocol.messages import NUMBERS, SHAPES, TYPES, Exec, Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..protocol.messages import Message
 
-__all__ = ["pack_documents", "read", "unpack_documents", "write", "write_fields", "write_many"]
+__all__ = [
+    "EXEC",
+    "RESULT",
+    "SMALL_EXEC",
+    "SMALL_RESULT",
+    "pack",
+    "pack_documents",
+    "read",
+    "unpack",
+    "unpack_documents",
+    "write",
+    "write_fields",
+    "write_many",
+]
 
-_pack: Final = msgpack.Packer(use_bin_type=True, unicode_errors="surrogatepass").pack
+# For the hot paths, which write and read the two messages of a small call themselves.
+EXEC: Final = NUMBERS[Exec]
+RESULT: Final = NUMBERS[Result]
+SMALL_RESULT: Final = (int, int, int, int, bytes, NoneType, NoneType)
+SMALL_EXEC: Final = frozenset(
+    (int, int, int, int, int, NoneType, int, target, name, bytes, NoneType)
+    for target in (str, int)
+    for name in (str, NoneType)
+)
+
+pack: Final = msgpack.Packer(use_bin_type=True, unicode_errors="surrogatepass").pack
+unpack: Final = msgpack.unpackb
 # Class and accepted field types, the number's own included, by type number.
 _READ: Final = {
     number: (cls, frozenset((int, *shape) for shape in SHAPES[number]))
@@ -42,7 +67,7 @@ def write_fields(cls: type[Message], *fields: Any) -> bytes:
     """A message of class `cls` that is not made for it: half a microsecond saved a call."""
     try:
         # Never two at once: msgpack's packer holds the GIL from its first byte to its last.
-        data: bytes = _pack((NUMBERS[cls], *fields))
+        data: bytes = pack((NUMBERS[cls], *fields))
     except (TypeError, ValueError, OverflowError) as error:
         raise LocalProtocolError(f"cannot write {cls.__name__}: {error}") from error
     return data
@@ -53,7 +78,7 @@ def write_many(messages: Sequence[Message]) -> bytes:
     if len(messages) == 1:
         return write(messages[0])
     try:
-        data: bytes = _pack([(NUMBERS[type(message)], *message) for message in messages])
+        data: bytes = pack([(NUMBERS[type(message)], *message) for message in messages])
     except (TypeError, ValueError, OverflowError) as error:
         raise LocalProtocolError(f"cannot write a batch: {error}") from error
     return data
@@ -65,7 +90,12 @@ def read(data: bytes) -> Sequence[Message]:
     Raises:
         RemoteProtocolError: These are not wsremote messages.
     """
-    fields = _unpacked(data)
+    try:
+        fields = unpack(data)
+    except UnicodeDecodeError:
+        fields = _unpack_surrogates(data)
+    except Exception as error:  # msgpack raises a family of its own, and ValueError
+        raise RemoteProtocolError(f"not a wsremote message: {type(error).__name__}") from error
     try:
         # One message, as nearly always: a look-up by its number, one by its field types.
         cls, shapes = _READ[fields[0]]
@@ -78,20 +108,11 @@ def read(data: bytes) -> Sequence[Message]:
     return (_message(fields),)
 
 
-def _unpacked(data: bytes) -> Any:
-    try:
-        return msgpack.unpackb(data)
-    except UnicodeDecodeError:
-        return _unpack_surrogates(data)
-    except Exception as error:  # msgpack raises a family of its own, and ValueError
-        raise RemoteProtocolError(f"not a wsremote message: {type(error).__name__}") from error
-
-
 def _unpack_surrogates(data: bytes) -> Any:
     """Text may hold lone surrogates, as Python's may. Slower, so only where it must be."""
     try:
         return msgpack.unpackb(data, unicode_errors="surrogatepass")
-    except Exception as error:  # as above
+    except Exception as error:  # as in read()
         raise RemoteProtocolError(f"not a wsremote message: {type(error).__name__}") from error
 
 
@@ -110,7 +131,7 @@ def _message(fields: Any) -> Message:
 
 def pack_documents(documents: Mapping[str, bytes]) -> bytes:
     """Module documents by digest, compressed: they are text, and many are much alike."""
-    return zlib.compress(_pack(dict(documents)), 1)
+    return zlib.compress(pack(dict(documents)), 1)
 
 
 def unpack_documents(data: bytes, limit: int) -> dict[str, bytes]:

@@ -91,8 +91,7 @@ class HandleTable:
             if len(self._by_handle) >= self._limit:
                 raise LimitExceeded(
                     f"this session holds {self._limit} remote objects, as many as it may: drop"
-                    " some (`del`, or make them inside `session.scope()`), or start the server"
-                    " with a higher --max-handles"
+                    " some of them (`del`), or start the server with a higher --max-handles"
                 )
             lent = _Lent(value, next(self._numbers), class_number)
             self._by_handle[lent.handle] = self._by_identity[id(value)] = lent
@@ -110,8 +109,11 @@ class HandleTable:
             count: How often the other side had received it.
 
         Raises:
-            RemoteProtocolError: The count is not between 1 and the sendings still open.
+            RemoteProtocolError: The count is not between 1 and the sendings still open, or
+                these are no numbers.
         """
+        if type(handle) is not int or type(count) is not int:
+            raise RemoteProtocolError("a release has the numbers of handles, and counts")
         with self._lock:
             # `lent` outlives the lock: the object's finalizer must not run inside it.
             lent = self._by_handle.get(handle)
@@ -139,6 +141,11 @@ class HandleTable:
             return self._by_handle[handle].value
         except KeyError:
             raise self._stale(handle) from None
+
+    def peek(self, handle: int) -> object:
+        """The object that a handle stands for; None if the other side does not hold it."""
+        lent = self._by_handle.get(handle)
+        return None if lent is None else lent.value
 
     def class_number(self, handle: int) -> int:
         """The class number that the object was lent with.

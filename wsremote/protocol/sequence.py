@@ -55,24 +55,19 @@ class Sequence:
     def is_next(self, message: Numbered) -> bool:
         """Whether a numbered message is new: False for one that has come before.
 
-        Say `done()` when it is handled; until then, it is new again.
+        Add one to `received` when it is handled; until then, it is new again.
 
         Raises:
             RemoteProtocolError: A number is missing before this one, or it acknowledges
                 what was never sent.
         """
-        seq, ack = message[0], message[1]
-        if ack > self.acked:
-            self.acknowledge(ack)
-        if seq == self.received + 1:
+        if message[1] > self.acked:
+            self.acknowledge(message[1])
+        if message[0] == self.received + 1:
             return True
-        if seq <= self.received:
+        if message[0] <= self.received:
             return False
-        raise RemoteProtocolError(f"message {seq} came after message {self.received}")
-
-    def done(self) -> None:
-        """The message that is next has been handled, and will not be again."""
-        self.received += 1
+        raise RemoteProtocolError(f"message {message[0]} came after message {self.received}")
 
     def admit(self, message: Numbered) -> bool:
         """Whether a numbered message is new; it then counts as handled.

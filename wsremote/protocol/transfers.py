@@ -71,11 +71,28 @@ class Transfers:
         Raises:
             RemoteProtocolError: One is missing or unfinished.
         """
-        claimed = []
-        for transfer in transfers or ():
-            buffer, filled = self._buffers.pop(transfer, (None, 0))
-            if buffer is None or filled != len(buffer):
-                raise RemoteProtocolError(f"transfer {transfer} is not complete")
-            self._size -= len(buffer)
-            claimed.append(buffer)
+        claimed = self.whole(transfers or ())
+        self.forget(transfers or ())
         return claimed
+
+    def whole(self, transfers: Sequence[int]) -> list[bytearray]:
+        """The same, and they stay here until `forget()`: for who may be interrupted.
+
+        Raises:
+            RemoteProtocolError: As `claim`, or one is listed twice.
+        """
+        found: dict[int, bytearray] = {}
+        for transfer in transfers:
+            if type(transfer) is not int:
+                raise RemoteProtocolError("transfers are listed by their numbers")
+            buffer, filled = self._buffers.get(transfer, (None, 0))
+            if buffer is None or filled != len(buffer) or transfer in found:
+                raise RemoteProtocolError(f"transfer {transfer} is not complete")
+            found[transfer] = buffer
+        return list(found.values())
+
+    def forget(self, transfers: Sequence[int]) -> None:
+        """Keep these buffers no longer; again does no harm."""
+        for transfer in transfers:
+            buffer, _ = self._buffers.pop(transfer, (b"", 0))
+            self._size -= len(buffer)

@@ -43,7 +43,7 @@ class Limits:
         handshake_timeout: Seconds from accepting a connection to its proof of the token.
 
     Raises:
-        ValueError: A bound is not above zero.
+        ValueError: A bound is not above zero, or too low to work with.
     """
 
     max_sessions: int = 64
@@ -60,6 +60,11 @@ class Limits:
             value = getattr(self, bound.name)
             if not value > 0:
                 raise ValueError(f"{bound.name} must be above zero, not {value!r}")
+        if self.max_message_size < _MIB:
+            raise ValueError(
+                f"--max-message-size {self.max_message_size} is below 1M, which the pieces of large"
+                " values and the texts of exceptions need"
+            )
 
 
 @dataclass(frozen=True, slots=True)

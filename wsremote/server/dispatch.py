@@ -1,15 +1,17 @@
 """From an exec message's target to the code that runs.
 
-The frames of this file are the first of every remote traceback; they lie in this package's
-folder, by which the client's side knows and hides them.
+The frames of this file are the first of every remote traceback; by the name of their module
+or of their file the codec knows and leaves them out.
 """
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import AsyncGenerator, Callable
-from types import CoroutineType
+from types import CoroutineType, FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
+from ..codec.frames import CALLER
 from ..errors import NotExposed, RemoteProtocolError
 from ..protocol.messages import Op
 from .coroutines import LaneLoops
@@ -44,6 +46,22 @@ def _awaited_types() -> frozenset[type]:
 
 
 _AWAITED: Final = _awaited_types()
+
+
+def _as_main(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function as if it stood in a `__main__` of its own.
+
+    Served code looks at its caller: `namedtuple` takes its module's name, `warnings` its file,
+    `sympy.var` writes into its globals. None of these are to be the server's.
+    """
+    assert isinstance(function, FunctionType)
+    code = function.__code__.replace(co_filename=CALLER, co_firstlineno=1)
+    return FunctionType(code, {"__name__": "__main__", "__builtins__": builtins})
+
+
+@_as_main
+def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return function(*args, **kwargs)
 
 
 class Dispatcher:
@@ -94,11 +112,11 @@ class Dispatcher:
         else:
             found = resolve(target)  # type: ignore[arg-type]  # mypy knows no `type(x) is str`
         if op == _CALL:
-            value = found(*args, **kwargs)
+            value = _call(found, args, kwargs)
         elif name is None:
             raise RemoteProtocolError(f"an exec message with op {op} needs a name")
         elif op == _METHOD:
-            value = self._bind(found, name)(*args, **kwargs)
+            value = _call(self._bind(found, name), args, kwargs)
         elif op == _SPECIAL:
             value = self._special(found, name, args, kwargs)
         else:

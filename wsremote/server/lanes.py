@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import ConnectionLost
 from ..protocol.messages import Cancel, Exec, Fault, Result
 from .output import OutputBuffer, current_sink
+from .small_calls import serve_small_calls
 
 if TYPE_CHECKING:
     from .session import Session
@@ -57,11 +58,13 @@ class Lane:
         self.seen_activity = 0
         self._session = session
         # Calls that came while a callback was awaited and do not belong to it.
-        self._later: deque[Exec] = deque()
+        self._later: deque[Exec | Result | Fault | Cancel | None] = deque()
         # The client's calls being executed here, the innermost last.
         self._running: list[int] = []
-        # Whether the innermost of them waits for an answer of the client.
-        self._waiting = False
+        # Those of them that wait for an answer of the client, the innermost last.
+        self._waiting: list[int] = []
+        # Those of them that have been interrupted: once is enough.
+        self._interrupted: set[int] = set()
         # Interrupts are sent under it, and only to a call that is running.
         self._interrupting = threading.Lock()
         self._ended = False
@@ -101,9 +104,25 @@ class Lane:
 
     def _run(self) -> None:
         current_sink.set(self.output)
-        while (message := self._next(None)) is not None:
-            if isinstance(message, Exec):
-                self._execute(message)
+        while True:
+            try:
+                if not self._later:
+                    serve_small_calls(self._session, self, LINGER)
+                message = self._next(None)
+                if message is None:
+                    break
+                if isinstance(message, Exec):
+                    self._execute(message)
+                else:
+                    self._session.drop_released()
+            except Exception:
+                # A lane that ended would leave its calls without an answer.
+                logger.exception("! lane %d of session %s", self.number, self._session.id)
+                self._session.end_session("a thread of its calls failed; the log says why", 1011)
+                break
+            except BaseException:
+                # Served code can send SystemExit to any thread of this process.
+                logger.exception("! lane %d of session %s", self.number, self._session.id)
         self.output.close()
         self._session.lane_ended()
 
@@ -132,6 +151,8 @@ class Lane:
                 lost = True
             finally:
                 connection.reading.release()
+            if self._session.released:
+                self._session.drop_released()
             if message is not None:
                 return message
             if lost or (connection.activity == before and self.inbox.empty()):
@@ -142,7 +163,11 @@ class Lane:
         """Wait for the inbox, while the poller or another lane reads."""
         while True:
             try:
-                return self.inbox.get(timeout=IDLE)
+                if answer_to is not None:
+                    return self.inbox.get(timeout=IDLE)
+                # One C call: what served code raises in this thread meanwhile loses no message.
+                self._later.extend(map(self.inbox.get, (True,), (IDLE,)))
+                return self._later.popleft()
             except Empty:
                 if answer_to is None and self._session.retire(self):
                     return None
@@ -163,6 +188,9 @@ class Lane:
                 reply = session.cancelled(message, executed=False)
         except KeyboardInterrupt:
             reply = session.cancelled(message, executed=True)
+        except BaseException as error:
+            # Sent to this thread by served code: its own exceptions are answered already.
+            reply = session.failed(message, error)
         while True:
             try:
                 self._finish(call)
@@ -174,6 +202,8 @@ class Lane:
             session.reply(reply)
         except ConnectionLost as error:
             logger.debug("! call %d has nobody to answer: %s", call, error)
+        if self._interrupted:
+            self._interrupted.discard(call)
         session.end(call)
 
     def _finish(self, call: int) -> None:
@@ -186,27 +216,36 @@ class Lane:
     # ---- from other threads ----------------------------------------------------------
 
     def interrupt(self, call: int) -> None:
-        """Raise KeyboardInterrupt in a call that is running here.
+        """Raise KeyboardInterrupt in a call that is running here, once.
 
         A call inside C code sees it when that returns. One that waits for the client
-        sees it at once.
+        sees it at once, or when the call nested in it has ended.
         """
         with self._interrupting:
-            if not self._running or self._running[-1] != call:
+            if call in self._interrupted:
                 return
-            if self._waiting:
-                self.inbox.put(Cancel(0, 0, call))
-            else:
+            if call in self._waiting:
+                self._interrupted.add(call)
+                self.wake()
+            elif self._running and self._running[-1] == call:
+                self._interrupted.add(call)
                 assert self._thread.ident is not None
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(self._thread.ident), ctypes.py_object(KeyboardInterrupt)
                 )
                 self._session.wake_loop(self._thread.ident)
 
+    def wake(self) -> None:
+        """Have the thread look around, if it sleeps."""
+        self.inbox.put(Cancel(0, 0, 0))
+
     def flush_output(self, call: int | None = None) -> None:
         """Send what the running call has printed."""
         call = self.current_call if call is None else call
-        if call is not None and self.output:
+        # What a finalizer prints, which Python may run in the middle of a sending, waits.
+        if call is not None and self.output and not self._session.is_sending:
+            # With no lock held: the poller, which makes the room, comes here as well.
+            self._session.connection.wait_for_room()
             # In the order taken; a finalizer that prints may come back here.
             with self._flushing:
                 try:
@@ -224,36 +263,37 @@ class Lane:
             KeyboardInterrupt: The call that called back is cancelled.
             ConnectionLost: The session is over.
         """
+        call = self._running[-1]
         with self._interrupting:
-            self._waiting = True
+            self._waiting.append(call)
         try:
-            while True:
-                message = self._next(callback)
-                if message is None:
-                    self.inbox.put(None)
-                    raise ConnectionLost(1006, "the session ended during a callback")
-                if isinstance(message, Cancel):
-                    if message.call == self.current_call:
-                        raise KeyboardInterrupt
-                elif not isinstance(message, Exec):
-                    if message.call == callback:
-                        return message
-                elif message.parent == callback:
-                    self._execute_nested(message)
-                else:
-                    self._later.append(message)
+            answer = self._wait_for(callback, call)
         finally:
             with self._interrupting:
-                self._waiting = False
+                self._waiting.pop()
+        if answer is None or call in self._interrupted:
+            raise KeyboardInterrupt
+        return answer
 
-    def _execute_nested(self, message: Exec) -> None:
-        """A call that the client made inside the callback that this lane waits for."""
-        with self._interrupting:
-            self._waiting = False
-        self.flush_output()
-        self._execute(message)
-        with self._interrupting:
-            self._waiting = True
+    def _wait_for(self, callback: int, call: int) -> Result | Fault | None:
+        """The answer to a callback; None if the call that waits for it is interrupted."""
+        while call not in self._interrupted:
+            message = self._next(callback)
+            if message is None:
+                self.inbox.put(None)
+                raise ConnectionLost(1006, "the session ended during a callback")
+            if isinstance(message, Cancel):
+                self._session.drop_released()
+            elif not isinstance(message, Exec):
+                if message.call == callback:
+                    return message
+            elif message.parent == callback:
+                # A call that the client made inside the callback.
+                self.flush_output()
+                self._execute(message)
+            else:
+                self._later.append(message)
+        return None
 
 
 def _checkpoint() -> None:

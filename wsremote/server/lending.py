@@ -79,9 +79,9 @@ class Lending:
         """The object of the server that a handle stands for."""
         return self.handles.lookup(handle)
 
-    def released(self, handle: int, count: int) -> None:
-        """The client has let go of a handle it had received `count` times."""
-        self.handles.release(handle, count)
+    def released(self, handle: int, count: int) -> bool:
+        """The client has let go of a handle it had received `count` times. True: it is free."""
+        return self.handles.release(handle, count)
 
     def class_number(self, cls: type) -> int:
         """The number of a class in this session; the client is told before it is used."""

@@ -14,6 +14,8 @@ name on the wire            what runs
 `__len__`, `__iter__`, ...  `len(a)`, `iter(a)`, `next(a)`, `hash(a)`, `bool(a)`, `str(a)`, ...
 `__getitem__`, ...          `a[key]`, `a[key] = value`, `del a[key]`, `x in a`
 `__call__`                  `a(*args, **kwargs)`
+`__exit__`                  the method with the exception's class, the exception, its traceback;
+                            the exception alone travels, or None
 `__copy__`, `__deepcopy__`  `copy.copy(a)`, `copy.deepcopy(a)`; the caller's memo stays there
 `__anext__`, `__aenter__`,  awaited here; the answer is what came of it
 `__aexit__`, `__await__`
@@ -84,6 +86,18 @@ def _of_type(name: str) -> Operation:
     return special
 
 
+def _exiting(name: str) -> Operation:
+    """The type's own `__exit__` or `__aexit__`, given the exception that leaves the block."""
+
+    def leave(target: Any, error: BaseException | None = None, /) -> Any:
+        method = getattr(type(target), name)
+        if error is None:
+            return method(target, None, None, None)
+        return method(target, type(error), error, error.__traceback__)
+
+    return leave
+
+
 def _awaited(operation: Operation) -> Operation:
     """A coroutine function that awaits what the operation gives."""
 
@@ -107,8 +121,10 @@ SPECIALS: Final[dict[str, Operation]] = {
     **{f"__{name}__": operation for name, operation in _BINARY.items()},
     **{f"__r{name}__": _reflected(operation) for name, operation in _BINARY.items()},
     **{f"__i{name}__": operation for name, operation in _IN_PLACE.items()},
-    **{name: _of_type(name) for name in ("__missing__", "__enter__", "__exit__", "__bytes__")},
-    **{name: _awaited(_of_type(name)) for name in ("__anext__", "__aenter__", "__aexit__")},
+    **{name: _of_type(name) for name in ("__missing__", "__enter__", "__bytes__")},
+    **{name: _awaited(_of_type(name)) for name in ("__anext__", "__aenter__")},
+    "__exit__": _exiting("__exit__"),
+    "__aexit__": _awaited(_exiting("__aexit__")),
     "__await__": _awaited(_itself),
     "__deepcopy__": _deepcopy,
 }

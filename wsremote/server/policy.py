@@ -22,6 +22,7 @@ from collections.abc import Iterable
 from types import BuiltinFunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
+from ..codec.names import builtin_name
 from ..errors import NotExposed
 from ..tree.introspection import (
     instance_dict,
@@ -371,6 +372,9 @@ class Policy:
     def _check_definition(self, module: ModuleType, path: str, name: str, value: Any) -> None:
         """A function or class that a module holds must be served, or defined in what is."""
         if f"{path}:{name}" in self.named or self._inventory.path_of(value) is not None:
+            return
+        if is_class(value) and builtin_name(value) is not None:
+            # Travels by name as the client's own: `socket.error` is OSError.
             return
         home = _home_of(value)
         if not any(_is_inside(home, package) for package in self._packages):

@@ -54,7 +54,7 @@ class Reception:
         """Go on whenever something arrives, and not for longer than the deadline."""
         poller = self._server.poller
         poller.watch_readable(self._descriptor, self._step)
-        poller.call_at(time.monotonic() + self._server.limits.handshake_timeout, self.end)
+        poller.remind(time.monotonic() + self._server.limits.handshake_timeout, self.end)
 
     def end(self) -> None:
         """Turn the client away, if it has not become a session."""
@@ -101,6 +101,9 @@ class Reception:
                 logger.warning("! a connection broke the protocol: %s", error)
                 connection.close(4400, str(error)[:100])
                 self._finish()
+        if connection.owner is self and self._done:
+            # Turned away: nobody reads what came behind.
+            connection.inbox.clear()
         return connection.owner.on_messages() if connection.owner is not self else False
 
     def _answer(self, connection: SocketConnection, answer: object) -> None:

@@ -86,8 +86,9 @@ class Server:
         # Connections that are not sessions yet.
         self._receptions: set[Reception] = set()
         self._sessions: dict[str, Session] = {}
+        self._closing = threading.Lock()
         self._all_ended = threading.Event()
-        self._documents: dict[tuple[str, ...], bytes] = {}
+        self._all_documents: bytes | None = None
 
     def start(self) -> None:
         """Listen and serve, in threads of the server's own.
@@ -107,19 +108,21 @@ class Server:
 
     def close(self) -> None:
         """Tell the clients, end the sessions, stop listening. Safe to call twice."""
-        if not self._listeners:
-            return
-        closed = threading.Event()
-        self.poller.submit(lambda: self._stop_listening(closed))
-        closed.wait(_GOODBYE)
-        self._all_ended.wait(_GOODBYE)
-        self.poller.stop()
-        self._output.uninstall()
+        with self._closing:
+            if not self._listeners:
+                return
+            closed = threading.Event()
+            self.poller.submit(lambda: self._stop_listening(closed))
+            closed.wait(_GOODBYE)
+            self._all_ended.wait(_GOODBYE)
+            self.poller.stop()
+            self._output.uninstall()
 
     # ---- in the poller's thread ------------------------------------------------------
 
     def _watch(self, listener: socket.socket) -> None:
-        self.poller.watch_readable(listener.fileno(), lambda: self._accept(listener))
+        if listener in self._listeners:
+            self.poller.watch_readable(listener.fileno(), lambda: self._accept(listener))
 
     def _accept(self, listener: socket.socket) -> None:
         """Take one new connection."""
@@ -138,7 +141,12 @@ class Server:
             logger.warning("! too many connections: one was turned away")
             sock.close()
             return
-        reception = Reception(self, sock)
+        try:
+            reception = Reception(self, sock)
+        except OSError as error:
+            logger.info("! a connection was gone before it was accepted: %s", error)
+            sock.close()
+            return
         self._receptions.add(reception)
         reception.start()
 
@@ -154,8 +162,8 @@ class Server:
         """
         if len(self._sessions) >= self.limits.max_sessions:
             raise LimitExceeded(
-                f"the server has {len(self._sessions)} sessions, as many as it takes"
-                f" (--max-sessions {self.limits.max_sessions})"
+                f"the server has {len(self._sessions)} sessions, as many as it takes: close one,"
+                f" or start it with a higher --max-sessions ({self.limits.max_sessions} now)"
             )
         session = Session(
             self, connection, secrets.token_hex(16), message.installed, message.client
@@ -191,15 +199,14 @@ class Server:
 
     def documents(self, digests: Sequence[str]) -> bytes:
         """The documents that a client has asked for, packed. What is not there is left out."""
+        known = self.inventory.documents
+        wanted = set(digests)
+        if wanted != known.keys():
+            return pack_documents({each: known[each] for each in wanted if each in known})
         # A client without a cache asks for all: that answer is made once.
-        key = tuple(digests)
-        if key not in self._documents:
-            known = self.inventory.documents
-            packed = pack_documents({each: known[each] for each in digests if each in known})
-            if len(key) != len(known):
-                return packed
-            self._documents[key] = packed
-        return self._documents[key]
+        if self._all_documents is None:
+            self._all_documents = pack_documents(known)
+        return self._all_documents
 
     def _stop_listening(self, closed: threading.Event) -> None:
         for listener in self._listeners:

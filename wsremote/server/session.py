@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+import warnings
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ..codec import wire
 from ..codec.faults import decode_fault, encode_fault
 from ..codec.values import Buffer, ValueCodec
-from ..codec.writeback import Snapshot, containers_of
+from ..codec.writeback import WRITE_BACK_LIMIT, Snapshot, apply_changes, containers_of
 from ..errors import (
     CallCancelled,
     ConnectionLost,
@@ -46,6 +48,7 @@ from .lending import Lending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from collections.abc import Sequence as SequenceOf
 
     from ..protocol.messages import Message, Numbered
     from ..transport.connection import SocketConnection
@@ -58,6 +61,12 @@ Reply = tuple[Any, ...]
 """The class of an answer, Result or Fault, and its fields after `seq` and `ack`."""
 
 logger = logging.getLogger("wsremote.server")
+
+_MOST_LANES: Final = 4096
+"""Threads that a session may have here: one for each of the client's that has made a call."""
+
+_ENVELOPE: Final = 4096
+"""Bytes of a message around its payload, at most."""
 
 
 class Session:
@@ -90,10 +99,15 @@ class Session:
         self.codec = ValueCodec(self.lending)
 
         self._server = server
+        # Bytes of a payload that leaves room for the other fields of its message.
+        self._largest = server.limits.max_message_size - _ENVELOPE
         self._sequence = Sequence()
         self._transfers = Transfers(server.limits.max_transfer_size)
-        # Orders numbering and writing.
-        self._sending = threading.Lock()
+        # Orders numbering and writing. Re-entrant only because such a lock can tell a finalizer,
+        # which Python may run at any moment, in whose middle it runs.
+        self._sending = threading.RLock()
+        # What the client has released. Their finalizers are user code, for a lane to run.
+        self.released: deque[object] = deque()
         self._next_transfer = 1
         self._next_callback = 1
         self._lanes: dict[int, Lane] = {}
@@ -135,12 +149,25 @@ class Session:
         while inbox:
             try:
                 for message in wire.read(inbox[0]):
-                    mine = self._handlers[type(message)](message, None if first else lane)
+                    handler = self._handlers.get(type(message))
+                    if handler is None:
+                        raise RemoteProtocolError(
+                            f"{type(message).__name__} is not expected in an open session"
+                        )
+                    mine = handler(message, None if first else lane)
                     first = first or mine
-            except KeyError:
-                self._violated(f"{type(message).__name__} is not expected in an open session")
             except (RemoteProtocolError, LimitExceeded) as error:
                 self._violated(str(error))
+                inbox.clear()
+                return first
+            except ConnectionLost:
+                raise
+            except Exception:
+                # A bug of ours must not take the thread along that all sessions rely on.
+                logger.exception("! session %s: cannot handle a message", self.id)
+                self.end_session("the server failed on a message; its log says why", code=1011)
+                inbox.clear()
+                return first
             inbox.popleft()
         if first is not None and len(self._lanes) > 1 and self._others_active(lane):
             # The other lanes' calls must not wait until this one is done.
@@ -150,6 +177,9 @@ class Session:
     def on_messages(self) -> bool:
         """Of `transport.base.Owner`. True while a lane is awake: it will read on."""
         self.read(None, 0)
+        if self.released:
+            lanes = list(self._lanes.values())
+            next((lane for lane in lanes if not lane.is_executing), lanes[0]).wake()
         return any(lane.is_executing or not lane.inbox.empty() for lane in self._lanes.values())
 
     def on_tick(self, now: float) -> bool:
@@ -170,13 +200,27 @@ class Session:
     def on_lost(self, error: ConnectionLost) -> None:
         """Of `transport.base.Owner`. The session ends with its connection."""
         logger.info("= session %s ended: %s", self.id, self._closing or error)
+        # What has not begun never will.
+        self._cancelled.update(self._queued)
         for lane in list(self._running.values()):
             if (call := lane.current_call) is not None:
                 lane.interrupt(call)
         for lane in list(self._lanes.values()):
             lane.inbox.put(None)
-        self.lending.clear()
         self._server.session_ended(self)
+        if len(self.lending.handles) or self.released:
+            # In a thread of its own: the finalizers of the objects are user code.
+            name = f"wsremote-end-{self.id[:8]}"
+            threading.Thread(target=self._let_go, name=name, daemon=True).start()
+
+    def _let_go(self) -> None:
+        """Free what the client held."""
+        self.lending.clear()
+        self.drop_released()
+
+    def drop_released(self) -> None:
+        """Free what the client has released; with no lock held."""
+        self.released.clear()
 
     def _others_active(self, lane: Lane | None) -> bool:
         return any(other is not lane and other.is_recent for other in self._lanes.values())
@@ -185,7 +229,12 @@ class Session:
         if not self._sequence.admit(message):
             return None
         if len(self._running) + len(self._queued) >= self._server.limits.max_calls:
-            self._refuse(message)
+            limit = self._server.limits.max_calls
+            self._refuse(
+                message,
+                f"{limit} calls of this session are queued or running, as many as may be: wait"
+                f" for some of them, or start the server with a higher --max-calls ({limit} now)",
+            )
             return None
         if message.parent is not None:
             lane = self._callbacks.get(message.parent)
@@ -194,8 +243,16 @@ class Session:
         else:
             lane = self._lanes.get(message.lane)
             if lane is None:
-                lane = self._lanes[message.lane] = Lane(self, message.lane)
+                if len(self._lanes) >= _MOST_LANES:
+                    self._refuse(
+                        message,
+                        f"{_MOST_LANES} threads of this client have made calls not long ago, as"
+                        " many as may be: make the calls of one thread, or of a pool",
+                    )
+                    return None
+                lane = Lane(self, message.lane)
                 lane.start()
+                self._lanes[message.lane] = lane
         if message.transfers is not None:
             self._buffers[message.call] = self._transfers.claim(message.transfers)
         self._queued.add(message.call)
@@ -207,15 +264,20 @@ class Session:
     def _on_answer(self, message: Result | Fault, reader: Lane | None) -> None:
         if self._sequence.admit(message):
             lane = self._callbacks.pop(message.call, None)
+            if lane is None:
+                raise RemoteProtocolError(f"call {message.call} is answered, and waits for nothing")
             if isinstance(message, Result) and message.transfers is not None:
                 self._answered_buffers[message.call] = self._transfers.claim(message.transfers)
-            if lane is not None:
-                lane.inbox.put(message)
+            lane.inbox.put(message)
 
     def _on_release(self, message: Release, reader: Lane | None) -> None:
         if self._sequence.admit(message):
-            for handle, count in message.handles:
-                self.lending.released(handle, count)
+            for pair in message.handles:
+                if type(pair) is not list or [*map(type, pair)] != [int, int]:
+                    raise RemoteProtocolError("a release lists pairs of a handle and a count")
+                value = self.lending.handles.peek(pair[0])
+                if self.lending.released(*pair):
+                    self.released.append(value)
 
     def _on_cancel(self, message: Cancel, reader: Lane | None) -> None:
         if not self._sequence.admit(message):
@@ -236,6 +298,8 @@ class Session:
         self._transfers.receive(message)
 
     def _on_fetch(self, message: Fetch, reader: Lane | None) -> None:
+        if not all(type(digest) is str for digest in message.digests):
+            raise RemoteProtocolError("documents are asked for by their digests")
         documents = self._server.documents(message.digests)
         self.connection.send(wire.write(Modules(documents)))
 
@@ -280,6 +344,9 @@ class Session:
         self._running.pop(call, None)
         if self._cancelled:
             self._cancelled.discard(call)
+        if self._buffers:
+            # Of a call that was cancelled before it began.
+            self._buffers.pop(call, None)
 
     def perform(self, message: Exec) -> Reply:
         """Decode, execute, encode: what to answer to a call.
@@ -291,8 +358,8 @@ class Session:
         try:
             buffers = self._buffers.pop(message.call) if message.transfers is not None else ()
             args, kwargs, origins = codec.decode_call(message.payload, buffers)
-            if containers := containers_of(args, kwargs, origins):
-                snapshot = Snapshot(containers)
+            containers = containers_of(args, kwargs, origins)
+            snapshot = Snapshot(containers) if containers else None
             executed = True
             # The only reference to the result that this side adds: the codec counts them.
             holder = [
@@ -300,19 +367,34 @@ class Session:
                     message.op, message.target, self.lending.lent, message.name, args, kwargs
                 )
             ]
-            # Scalars: 1 µs less than by the general way.
-            payload = codec.plain_result(holder[0])
-            if payload is not None and snapshot is None:
-                return Result, message.call, payload, None, None
             changes = snapshot.changes(codec) if snapshot is not None else None
             del args, kwargs, origins
-            encoded = codec.encode_result(holder, containers)
+            return self.answer(message, holder, containers, changes)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             # Whatever served code raises, SystemExit included, is the caller's to see.
-            executed = executed and not isinstance(error, (NotExposed, StaleHandle))
             return self._fault(message.call, error, executed, snapshot)
+
+    def answer(
+        self,
+        message: Exec,
+        holder: list[Any],
+        containers: SequenceOf[object] = (),
+        changes: bytes | None = None,
+    ) -> Reply:
+        """What to answer to a call that has returned; the buffers of it are sent here.
+
+        Args:
+            message: The call.
+            holder: Its result, to which nothing else of ours refers: the codec counts.
+            containers: Those of the arguments that are written back.
+            changes: What the call has changed in them.
+        """
+        encoded = self.codec.encode_result(holder, containers)
+        size = len(encoded.payload) + len(changes or b"")
+        if size > self._largest:
+            self._refuse_size(f"the result of {message.name or message.target}", size)
         transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None
         return Result, message.call, encoded.payload, changes, transfers
 
@@ -321,12 +403,30 @@ class Session:
     ) -> Reply:
         """What to answer to a call that raised."""
         changes = None
+        # Refusals come before any code of the target. Not isinstance, which asks the exception.
+        executed = executed and not issubclass(type(error), (NotExposed, StaleHandle))
         if snapshot is not None and executed:
             try:
                 changes = snapshot.changes(self.codec)
+                if changes is not None and len(changes) > self._largest // 2:
+                    self._refuse_size("the list of these changes", len(changes))
             except Exception as second:
+                changes = None
                 error.add_note(f"what the call changed in its arguments is lost: {second}")
-        return Fault, call, executed, encode_fault(error, self.codec), changes
+        payload = encode_fault(error, self.codec, limit=self._largest - len(changes or b""))
+        return Fault, call, executed, payload, changes
+
+    def _refuse_size(self, what: str, size: int) -> NoReturn:
+        """Say that something is too large for one message.
+
+        Raises:
+            LimitExceeded: Always.
+        """
+        raise LimitExceeded(
+            f"{what} has {size} bytes, and the server sends no message above"
+            f" {self._server.limits.max_message_size} bytes: ask for less at once, keep it on the"
+            " server, or start the server with a higher --max-message-size"
+        )
 
     def cancelled(self, message: Exec, *, executed: bool) -> Reply:
         """What to answer to a call that was cancelled."""
@@ -334,14 +434,14 @@ class Session:
         error = CallCancelled(f"the call of {message.name or message.target} {done}")
         return self._fault(message.call, error, executed)
 
-    def _refuse(self, message: Exec) -> None:
+    def failed(self, message: Exec, error: BaseException) -> Reply:
+        """What to answer to a call that was ended from outside."""
+        return self._fault(message.call, error, executed=True)
+
+    def _refuse(self, message: Exec, reason: str) -> None:
         """One call too many: answered at once, not executed."""
-        limit = self._server.limits.max_calls
-        error = LimitExceeded(
-            f"{limit} calls of this session are queued or running (--max-calls {limit});"
-            " wait for some of them"
-        )
-        self.reply(self._fault(message.call, error, executed=False))
+        self._transfers.claim(message.transfers)
+        self.reply(self._fault(message.call, LimitExceeded(reason), executed=False))
 
     # ---- sending, from any thread ----------------------------------------------------
 
@@ -351,13 +451,25 @@ class Session:
         Raises:
             ConnectionLost: The session is over.
         """
+        connection, sequence = self.connection, self._sequence
         with self._sending:
-            seq, ack = self._sequence.number()
-            self.connection.send(wire.write_fields(kind, seq, ack, *fields))
-            self._sequence.left()
+            before = connection.messages_sent
+            seq, ack = sequence.sent + 1, sequence.received
+            try:
+                connection.send(wire.write_fields(kind, seq, ack, *fields))
+            finally:
+                # Also if an interrupt came when the message was on its way already.
+                if connection.messages_sent != before:
+                    sequence.sent, sequence.acknowledged = seq, ack
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether the calling thread is in the middle of a sending."""
+        return bool(self._sending._is_owned())  # type: ignore[attr-defined]
 
     def reply(self, reply: Reply) -> None:
-        """Send the answer to a call."""
+        """Send the answer to a call, once the client has taken what was sent before."""
+        self.connection.wait_for_room()
         self.send(*reply)
 
     def send_output(self, call: int, pieces: Iterable[tuple[int, str]]) -> None:
@@ -378,6 +490,7 @@ class Session:
                 self._next_transfer += 1
             transfers.append(transfer)
             for chunk in chunks_of(transfer, buffer):
+                self.connection.wait_for_room()
                 self.connection.send(wire.write(chunk))
         return transfers
 
@@ -410,7 +523,15 @@ class Session:
                 "a function of the client can be called only on the thread of the call that it"
                 " belongs to; this is another thread of the server, or the call has ended"
             )
+        containers = containers_of(args, kwargs, too_large=_warn_too_large)
+        if self.is_sending or self.connection.reading._is_owned():  # type: ignore[attr-defined]
+            raise RuntimeError(
+                "a finalizer called a function of the client while its thread was sending to the"
+                " client or receiving from it"
+            )
         encoded = self.codec.encode_call(args, kwargs)
+        if len(encoded.payload) > self._largest:
+            self._refuse_size("what a function of the client is called with", len(encoded.payload))
         transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None
         with self._sending:
             callback = self._next_callback
@@ -422,9 +543,12 @@ class Session:
             Op.CALL, handle, None, encoded.payload, transfers,
         )  # fmt: skip
         answer = lane.wait_for(callback)
+        if answer.changes is not None:
+            apply_changes(containers, answer.changes, self.codec)
         if isinstance(answer, Fault):
             raise decode_fault(answer.payload, self.codec, "the client")
-        return self.codec.decode(answer.payload, self._answered_buffers.pop(callback, ()))
+        buffers = self._answered_buffers.pop(callback, ())
+        return self.codec.decode(answer.payload, buffers, containers)
 
     # ---- lanes -----------------------------------------------------------------------
 
@@ -450,3 +574,12 @@ class Session:
     def wake_loop(self, thread: int) -> None:
         """An interrupt was sent to a lane's thread: wake the event loop it may wait in."""
         self._server.dispatcher.wake(thread)
+
+
+def _warn_too_large(argument: str) -> None:
+    """What a function of the client changes in a large container will not be seen here."""
+    warnings.warn(
+        f"{argument} of a function of the client is a container of more than {WRITE_BACK_LIMIT}"
+        " elements: the function gets a copy, and what it changes in it stays there",
+        stacklevel=4,
+    )

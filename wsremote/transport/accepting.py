@@ -10,6 +10,7 @@ import logging
 import socket
 import ssl
 import threading
+import time
 from typing import TYPE_CHECKING, Final
 
 from websockets.http11 import Request
@@ -29,6 +30,8 @@ __all__ = ["Acceptance"]
 logger = logging.getLogger("wsremote.transport")
 
 _REQUEST_SIZE: Final = 16 * 1024
+_AT_ONCE: Final = 64 * 1024
+"""Bytes that a fresh socket takes at once."""
 _PAGE_TIMEOUT: Final = 30.0
 """Seconds that a reader of a page may take for each piece of it."""
 
@@ -57,6 +60,8 @@ class Acceptance:
         self._max_size = max_size
         self._protocol = new_server_protocol(max_size)
         self._secured = tls is None
+        # Whether a page has been sent, and its reader is to close.
+        self._answered = False
 
     def step(self) -> SocketConnection | bool:
         """Take what has arrived.
@@ -73,6 +78,8 @@ class Acceptance:
                 if not self.pipe.has_decrypted:
                     return True
             data = self.pipe.receive(_REQUEST_SIZE, socket.MSG_DONTWAIT)
+            if data and self._answered:
+                return True
             if not data or looks_like_tls(data):
                 self.pipe.close()
                 return False
@@ -101,23 +108,33 @@ class Acceptance:
         if protocol.handshake_exc is not None and not any(response):
             response = [answer_to_garbage()]
         if response:
-            # A page can be larger than the socket takes at once, and its reader slow.
-            body = b"".join(response)
-            threading.Thread(target=self._serve_page, args=[body], daemon=True).start()
+            return self._answer(b"".join(response))
+        return True
+
+    def _answer(self, response: bytes) -> bool:
+        """Send a whole response, of which the other side knows the end."""
+        if len(response) > _AT_ONCE:
+            # More than the socket may take at once, and its reader can be slow.
+            threading.Thread(target=self._serve_page, args=[response], daemon=True).start()
             return False
+        self.pipe.send(response, socket.MSG_DONTWAIT)
+        # Until the reader has it all: closing on unread data would cut it off.
+        self.pipe.socket.shutdown(socket.SHUT_WR)
+        self._answered = True
         return True
 
     def _serve_page(self, response: bytes) -> None:
         """Send a whole response and close; in a thread of its own."""
         sock = self.pipe.socket
+        deadline = time.monotonic() + _PAGE_TIMEOUT
         try:
             sock.settimeout(_PAGE_TIMEOUT)
             view = memoryview(response)
             while view:
                 view = view[self.pipe.send(bytes(view[: 1024 * 1024]), 0) :]
             sock.shutdown(socket.SHUT_WR)
-            # Until the reader has it all: closing on unread data would cut it off.
-            while sock.recv(_REQUEST_SIZE):
+            # As above, but not for ever.
+            while sock.recv(_REQUEST_SIZE) and time.monotonic() < deadline:
                 continue
         except OSError as error:
             logger.info("! a page was not read to its end: %s", error)

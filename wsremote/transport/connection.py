@@ -24,6 +24,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -65,22 +66,8 @@ _SMALL_HEADERS: Final = {
 _BACKLOG_LIMIT: Final = 4 * 1024 * 1024
 """Bytes waiting for a slow reader before senders wait with them."""
 _KEYS_AT_ONCE: Final = 1024
-
-
-class _MaskingKeys:
-    """Unpredictable 4-byte keys (RFC 6455 section 10.3), 1024 to a system call; any thread."""
-
-    def __init__(self) -> None:
-        self._pool: deque[bytes] = deque()
-
-    def draw(self) -> bytes:
-        """One key, never given before."""
-        while True:
-            try:
-                return self._pool.pop()
-            except IndexError:
-                drawn = os.urandom(4 * _KEYS_AT_ONCE)
-                self._pool.extend(drawn[at : at + 4] for at in range(0, len(drawn), 4))
+_GOODBYE: Final = 2.0
+"""Seconds that the other side has to close its half of a connection that was closed here."""
 
 
 class SocketConnection:
@@ -126,16 +113,21 @@ class SocketConnection:
         self._is_plain = True
         self._is_secured = not isinstance(pipe, PlainPipe)
         self._small_headers = _SMALL_HEADERS[_MASKED if self._masks else 0]
-        self._draw_key = _MaskingKeys().draw
+        # Unpredictable, and each used once (RFC 6455 section 10.3).
+        self._keys: deque[bytes] = deque()
         self._arrived: deque[bytes] = deque([received] if received else ())
         self._wanted = 0
         # Bytes to ask of the kernel next time.
         self._ask = _SMALL
         self._fragments: list[bytes] = []
+        # Whether nothing can be sent any more: also not what is left of the backlog.
+        self._is_lost = False
         self._timeout = -1.0
+        # Any thread may close while another parses. Taken before `_writing`.
+        self._using_library = threading.RLock()
         self._writing = threading.Lock()
         self._sent: deque[int] = deque()
-        self._backlog: deque[bytes] = deque()
+        self._backlog: deque[bytes | memoryview] = deque()
         self._backlog_size = 0
         self._drained = threading.Condition(self._writing)
 
@@ -162,6 +154,12 @@ class SocketConnection:
             return inbox
         if self.closed is not None:
             raise ConnectionLost(*self.closed)
+        if self._arrived:
+            # Half a frame; or whole ones, whose reader was interrupted before it parsed them:
+            # nothing more may come until they are handled.
+            self._parse()
+            if inbox:
+                return inbox
         flags = _WAIT if timeout else _DO_NOT_WAIT
         if timeout and timeout != self._timeout:
             self._set_timeout(timeout)
@@ -260,13 +258,14 @@ class SocketConnection:
         """One whole frame that is not a whole binary message, or a violation."""
         protocol = self._protocol
         try:
-            protocol.max_message_size = self.max_size
-            protocol.receive_data(data)
-            for event in protocol.events_received():
-                assert isinstance(event, Frame)
-                self._handle_frame(event)
-            self._send_protocol_data()
-            self._is_plain = protocol.state is State.OPEN and protocol.current_size is None
+            with self._using_library:
+                protocol.max_message_size = self.max_size
+                protocol.receive_data(data)
+                for event in protocol.events_received():
+                    assert isinstance(event, Frame)
+                    self._handle_frame(event)
+                self._send_protocol_data()
+                self._is_plain = protocol.state is State.OPEN and protocol.current_size is None
         except BaseException:
             self.abort("interrupted while reading")
             raise
@@ -284,10 +283,11 @@ class SocketConnection:
     def _end_of_stream(self) -> None:
         """The other side has closed its half of the stream."""
         self._arrived = deque()
-        if self._protocol.state is not State.CLOSED:
-            self._protocol.receive_eof()
+        with self._using_library:
+            if self._protocol.state is not State.CLOSED:
+                self._protocol.receive_eof()
+            self._lost("the other side is gone without a closing frame: killed or cut off")
             self._send_protocol_data()
-        self._lost("the other side closed the connection without a closing frame")
         if not self.inbox:
             raise ConnectionLost(*self._closed())
 
@@ -296,24 +296,30 @@ class SocketConnection:
     def send(self, message: bytes) -> None:
         """Send one message, whole; any thread.
 
-        What the kernel does not take at once is left to the poller. Past 4 MiB of that
-        the sender waits.
+        Never waits: what the kernel does not take at once is left to the poller. Whoever
+        sends much calls `wait_for_room` before.
 
         Raises:
             ConnectionLost: The connection is gone.
         """
         size = len(message)
-        if size < 126:
-            header = self._small_headers[size]
-        else:
-            header = self._header(size)
+        header = self._small_headers[size] if size < 126 else self._header(size)
         if self._masks:
-            key = self._draw_key()
+            try:
+                key = self._keys.pop()
+            except IndexError:
+                key = self._draw_keys()
             frame = header + key + apply_mask(message, key)
         else:
             frame = header + message
         with self._writing:
             self._write(frame)
+
+    def _draw_keys(self) -> bytes:
+        """Draw 1024 masking keys with one system call, and give one of them."""
+        drawn = os.urandom(4 * _KEYS_AT_ONCE)
+        self._keys.extend(drawn[at : at + 4] for at in range(4, len(drawn), 4))
+        return drawn[:4]
 
     def _header(self, size: int) -> bytes:
         """The header of a frame with a message of 126 bytes and more."""
@@ -327,6 +333,7 @@ class SocketConnection:
         if self.closed is not None:
             raise ConnectionLost(*self.closed)
         sent = self._sent
+        size = len(data)
         if self._backlog or (self._is_secured and self._pipe.pending):
             self._note_sent(data, 0)
         else:
@@ -340,22 +347,39 @@ class SocketConnection:
                 raise ConnectionLost(*self._closed()) from error
             finally:
                 # Also when an interrupt comes out of the call: the frame is on its way.
-                if sent and sent[-1] == len(data) and not self._is_secured:
+                # No call before it is counted: a call is where an interrupt can land.
+                if sent and sent[-1] == size and not self._is_secured:
                     self.messages_sent += 1
                     sent.clear()
                 elif sent:
                     self._note_sent(data, sent.pop())
-        if self._backlog_size > _BACKLOG_LIMIT and not self.poller.is_current:
-            self._drained.wait_for(self._has_room)
 
     def _note_sent(self, data: bytes, sent: int) -> None:
         """A message has left, or has begun to: what the kernel did not take follows."""
         self.messages_sent += 1
         if sent < len(data):
-            self._backlog.append(data[sent:] if sent else data)
+            # A view: what is left of a large message must not be copied at every write.
+            self._backlog.append(memoryview(data)[sent:] if sent else data)
             self._backlog_size += len(data) - sent
         if self._backlog or self._pipe.pending:
             self.poller.rearm(self)
+
+    def wait_for_room(self) -> None:
+        """Wait while more than 4 MiB are left to the poller, which itself never waits.
+
+        Hold no lock that the poller may want: it alone makes room.
+        """
+        if self._backlog_size > _BACKLOG_LIMIT and not self.poller.is_current:
+            with self._writing:
+                self._drained.wait_for(self._has_room)
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether the other side should be heard again only when it has read more.
+
+        Never on the client: two sides that both wait for the other to read wait for ever.
+        """
+        return self._backlog_size > 2 * _BACKLOG_LIMIT and not self._masks
 
     def _has_room(self) -> bool:
         return self._backlog_size <= _BACKLOG_LIMIT or self.closed is not None
@@ -365,12 +389,12 @@ class SocketConnection:
         with self._writing:
             try:
                 self._pipe.flush(socket.MSG_DONTWAIT)
-                while self._backlog and self.closed is None:
+                while self._backlog and not self._is_lost:
                     data = self._backlog[0]
                     sent = self._pipe.send(data, socket.MSG_DONTWAIT)
                     self._backlog_size -= sent
                     if sent < len(data):
-                        self._backlog[0] = data[sent:]
+                        self._backlog[0] = memoryview(data)[sent:]
                         break
                     self._backlog.popleft()
             except BlockingIOError:
@@ -380,7 +404,11 @@ class SocketConnection:
             finally:
                 if self._backlog_size <= _BACKLOG_LIMIT:
                     self._drained.notify_all()
-            return not self._backlog and not self._pipe.pending
+            if self.has_backlog:
+                return False
+            if self.closed is not None:
+                self._shut_down(socket.SHUT_WR)
+            return True
 
     @property
     def has_backlog(self) -> bool:
@@ -400,23 +428,39 @@ class SocketConnection:
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Send a closing frame and end the connection; what was sent before it arrives."""
-        if self.closed is not None:
-            return
-        if self._protocol.state is State.OPEN:
-            self._protocol.send_close(code, reason)
-            data = b"".join(self._protocol.data_to_send())
-            with self._writing:
+        with self._using_library, self._writing:
+            if self.closed is not None:
+                return
+            if self._protocol.state is State.OPEN:
+                self._protocol.send_close(code, reason)
                 try:
-                    self._write(data)
+                    self._write(b"".join(self._protocol.data_to_send()))
                 except ConnectionLost:
                     return
-        self.closed = Closed(code, reason)
+            self.closed = Closed(code, reason)
+            self._drained.notify_all()
+            if not self.has_backlog:
+                # The other side reads to the end and closes; a close() here would reset the
+                # connection if it had sent something, and lose what it has not read yet.
+                self._shut_down(socket.SHUT_WR)
+        # A peer that does not close its half must not keep the descriptor.
+        self.poller.remind(time.monotonic() + _GOODBYE, self._give_up)
+
+    def _give_up(self) -> None:
+        self.abort("closed")
+
+    def discard(self) -> bool:
+        """Throw away what comes behind our close. False when nothing more can come.
+
+        Only for the holder of `reading`.
+        """
+        self._arrived.clear()
         try:
-            # The other side reads to the end and closes; a close() here would reset the
-            # connection if it had sent something, and lose what it has not read yet.
-            self._pipe.socket.shutdown(socket.SHUT_WR)
-        except OSError as error:
-            logger.debug("! shutdown: %s", error)
+            return not self._is_lost and bool(self._receive(_LARGE, socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
 
     def abort(self, reason: str) -> None:
         """End the connection now, with nothing said."""
@@ -430,8 +474,12 @@ class SocketConnection:
                 self.closed = Closed(int(close.code), close.reason)
             else:
                 self.closed = Closed(int(CloseCode.ABNORMAL_CLOSURE), reason)
+        self._is_lost = True
+        self._shut_down(socket.SHUT_RDWR)
+
+    def _shut_down(self, how: int) -> None:
         try:
-            self._pipe.socket.shutdown(socket.SHUT_RDWR)
+            self._pipe.socket.shutdown(how)
         except OSError as error:
             logger.debug("! shutdown: %s", error)
 
@@ -439,6 +487,17 @@ class SocketConnection:
         assert self.closed is not None
         return self.closed
 
+    def forked(self) -> None:
+        """This is a forked child: the connection is the parent's, and nothing is sent here."""
+        self.closed = Closed(int(CloseCode.ABNORMAL_CLOSURE), "this process was forked")
+        self._is_lost = True
+        self._using_library = threading.RLock()
+        self._writing = threading.Lock()
+        self._drained = threading.Condition(self._writing)
+
     def free(self) -> None:
         """Close the socket. Only for the poller, or where none watches it."""
-        self._pipe.close()
+        # Nobody is inside a write, whose descriptor may soon be that of another connection.
+        with self._writing:
+            self._pipe.close()
+            self._drained.notify_all()

@@ -50,7 +50,7 @@ class Pipe(Protocol):
         """
 
     @property
-    def send(self) -> Callable[[bytes, int], int]:
+    def send(self) -> Callable[[bytes | memoryview, int], int]:
         """`send(data, flags)`: like `socket.send`. TLS takes all of it, see `pending`."""
 
     @property
@@ -86,7 +86,7 @@ class PlainPipe:
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
         self.receive: Callable[[int, int], bytes] = sock.recv
-        self.send: Callable[[bytes, int], int] = sock.send
+        self.send: Callable[[bytes | memoryview, int], int] = sock.send
         self.fileno: Callable[[], int] = sock.fileno
 
     def handshake_step(self) -> bool:
@@ -269,7 +269,7 @@ class TlsPipe:
 
     # ---- sending ---------------------------------------------------------------------
 
-    def send(self, data: bytes, flags: int = 0, /) -> int:
+    def send(self, data: bytes | memoryview, flags: int = 0, /) -> int:
         """Take all of `data`, and give the socket what it accepts.
 
         With `MSG_DONTWAIT` the rest is `pending`, else this waits until nothing is.

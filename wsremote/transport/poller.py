@@ -12,6 +12,7 @@ So there is no hand-over that could be lost, and a small call costs no thread sw
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import logging
@@ -19,6 +20,8 @@ import os
 import select
 import threading
 import time
+import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ConnectionLost
@@ -57,6 +60,9 @@ class Poller:
         # What other threads want done here.
         self._requests: list[Callable[[], None]] = []
         self._stopping = False
+        # What is said to the kernel must be what was true last, whoever says it: two threads
+        # that looked at a connection at different moments must not speak in the wrong order.
+        self._arming = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -64,13 +70,13 @@ class Poller:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; from any other thread. What is watched stays open."""
+        """End the thread; from any other thread, once. What is watched is lost."""
         self._stopping = True
         self._wake()
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
-            self._epoll.close()
-            os.close(self._wakeup)
+        self._thread.join()
+        self._epoll.close()
+        wakeup, self._wakeup = self._wakeup, -1
+        os.close(wakeup)
 
     @property
     def is_current(self) -> bool:
@@ -88,13 +94,24 @@ class Poller:
         """Have `callback()` called in the poller's thread at `when` (monotonic seconds)."""
         self.submit(lambda: heapq.heappush(self._timers, (when, next(self._order), callback)))
 
+    def remind(self, when: float, method: Callable[[], None]) -> None:
+        """Like `call_at`, if the object of the method is still alive then: it is not kept."""
+        reference = weakref.WeakMethod(method)
+
+        def call() -> None:
+            if (alive := reference()) is not None:
+                alive()
+
+        self.call_at(when, call)
+
     def watch(self, connection: SocketConnection) -> None:
         """Watch a connection from now on. It is at rest, and has its owner."""
         descriptor = connection.fileno()
         connection.poller = self
         connection.resting = True
-        self._connections[descriptor] = connection
-        self._epoll.register(descriptor, _READ | _ONCE)
+        with self._arming:
+            self._connections[descriptor] = connection
+            self._epoll.register(descriptor, _READ | _ONCE)
 
     def watch_readable(self, descriptor: int, callback: Callable[[], None]) -> None:
         """Have `callback()` called whenever a descriptor is readable."""
@@ -104,7 +121,9 @@ class Poller:
     def forget(self, descriptor: int) -> None:
         """Watch a descriptor of `watch_readable` no longer."""
         if self._callbacks.pop(descriptor, None) is not None:
-            self._epoll.unregister(descriptor)
+            # It may be closed already, by the thread that serves a page.
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(descriptor)
 
     def heat(self, connection: SocketConnection) -> None:
         """The caller reads this connection from now on, or sends a call through it."""
@@ -123,16 +142,16 @@ class Poller:
 
     def rearm(self, connection: SocketConnection) -> None:
         """Say to the kernel what to wake this thread for; from any thread."""
-        events = _ONCE
-        if connection.resting:
-            events |= _READ
-        if connection.has_backlog:
-            events |= select.EPOLLOUT
-        try:
-            self._epoll.modify(connection.fileno(), events)
-        except (OSError, ValueError) as error:
-            # Closed meanwhile, by this thread: on_lost() has been called.
-            logger.debug("! not watched any more: %s", error)
+        with self._arming:
+            events = _ONCE
+            if connection.resting and not connection.is_congested:
+                events |= _READ
+            if connection.has_backlog:
+                events |= select.EPOLLOUT
+            descriptor = connection.fileno()
+            # Else on_lost() has been called, and the number may be another connection's.
+            if self._connections.get(descriptor) is connection:
+                self._epoll.modify(descriptor, events)
 
     def _run(self) -> None:
         last_tick = 0.0
@@ -143,7 +162,7 @@ class Poller:
                 elif (callback := self._callbacks.get(descriptor)) is not None:
                     self._guard(callback)
                 elif (connection := self._connections.get(descriptor)) is not None:
-                    self._serve(connection, events)
+                    self._guard(partial(self._serve, connection, events))
             while self._requests:
                 self._guard(self._requests.pop(0))
             now = time.monotonic()
@@ -152,6 +171,9 @@ class Poller:
             if now - last_tick >= TICK:
                 self._tick(now)
                 last_tick = now
+        for connection in list(self._connections.values()):
+            connection.abort("the poller has ended")
+            self._drop(connection, ConnectionLost(1006, "the poller has ended"))
 
     def _pause(self) -> float | None:
         """Seconds to the next thing that is due; None if nothing is."""
@@ -177,8 +199,11 @@ class Poller:
         if events & ~select.EPOLLOUT and connection.reading.acquire(blocking=False):
             hot = False
             try:
-                connection.receive(0)
-                hot = connection.owner.on_messages()
+                if connection.closed is None or connection.inbox:
+                    connection.receive(0)
+                    hot = connection.owner.on_messages()
+                elif not connection.discard():
+                    raise ConnectionLost(*connection.closed)
             except ConnectionLost as error:
                 self._drop(connection, error)
                 return
@@ -200,10 +225,11 @@ class Poller:
 
     def _drop(self, connection: SocketConnection, error: ConnectionLost) -> None:
         self._hot.pop(connection, None)
-        descriptor = connection.fileno()
-        if self._connections.pop(descriptor, None) is not None:
-            self._epoll.unregister(descriptor)
         self._guard(lambda: connection.owner.on_lost(error))
+        with self._arming:
+            descriptor = connection.fileno()
+            if self._connections.pop(descriptor, None) is not None:
+                self._epoll.unregister(descriptor)
         connection.free()
 
     def _follow(self, connection: SocketConnection) -> None:
@@ -225,3 +251,6 @@ class Poller:
                     self.rest(connection)
                 if not more:
                     self._hot.pop(connection, None)
+                if connection.inbox:
+                    # Its reader was interrupted: the kernel has nothing more to tell of.
+                    self._guard(partial(self._serve, connection, select.EPOLLIN))

@@ -1,0 +1,589 @@
+"""Peers that open by the book, or not at all, and then misbehave on the wire.
+
+Each is cut off with a reason, or answered with an error; the server stays, and so does the
+session of somebody else.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+from harness import ServedProcess, start_server
+from websockets.utils import accept_key
+
+import wsremote
+from wsremote.codec import wire
+from wsremote.errors import ConnectionFailed, SessionClosed, VersionMismatch
+from wsremote.protocol.messages import (
+    Ack,
+    Bye,
+    Cancel,
+    Challenge,
+    Chunk,
+    ClassInfo,
+    Exec,
+    Fault,
+    Fetch,
+    Hello,
+    Message,
+    Modules,
+    Op,
+    Open,
+    Output,
+    Ping,
+    Pong,
+    Release,
+    Result,
+    Welcome,
+)
+from wsremote.protocol.opening import ClientOpening, ServerOpening
+from wsremote.protocol.proof import Credential
+
+MIB = 1024 * 1024
+PATIENCE = 10.0
+ADD = msgpack.packb([1, 2, None])
+"""The payload of the arguments (1, 2)."""
+
+
+@pytest.fixture(scope="module")
+def unruly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedProcess]:
+    """A server, whose log has no traceback in the end."""
+    served = start_server(
+        "unruly", folder=tmp_path_factory.mktemp("server"), path=(Path(__file__).parent,)
+    )
+    yield served
+    served.stop()
+    assert "Traceback" not in served.errors.read_text()
+
+
+@pytest.fixture(autouse=True)
+def bystander(unruly: ServedProcess) -> Iterator[wsremote.Session]:
+    """A session of somebody else, which works before and after."""
+    with wsremote.connect(unruly.url, token=unruly.token, new=True) as session:
+        assert session.modules.unruly.add(1, 2) == 3
+        yield session
+        assert session.modules.unruly.add(1, 2) == 3
+
+
+class Peer:
+    """One end of a WebSocket, by hand.
+
+    Args:
+        sock: Connected.
+        masks: Whether this is the client's end.
+    """
+
+    def __init__(self, sock: socket.socket, *, masks: bool = True) -> None:
+        self.sock = sock
+        self.masks = masks
+        self.sock.settimeout(PATIENCE)
+        self.heard = b""
+        self.messages: list[Message] = []
+
+    def frame(
+        self, data: bytes, *, first: int = 0x82, masks: bool | None = None, size: int | None = None
+    ) -> bytes:
+        """A frame with some of its header wrong, if so wanted."""
+        masks = self.masks if masks is None else masks
+        size = len(data) if size is None else size
+        bit = 0x80 if masks else 0
+        if size < 126:
+            head = bytes([first, bit | size])
+        elif size < 65536:
+            head = struct.pack("!BBH", first, bit | 126, size)
+        else:
+            head = struct.pack("!BBQ", first, bit | 127, size)
+        return head + (b"\0\0\0\0" if masks else b"") + data
+
+    def say(self, *messages: Message) -> None:
+        """Send messages, as one."""
+        self.sock.sendall(self.frame(wire.write_many(messages)))
+
+    def take(self, size: int) -> bytes:
+        """The next bytes; EOFError at the end."""
+        while len(self.heard) < size:
+            piece = self.sock.recv(65536)
+            if not piece:
+                raise EOFError
+            self.heard += piece
+        taken, self.heard = self.heard[:size], self.heard[size:]
+        return taken
+
+    def hear(self) -> Message:
+        """The next message; ConnectionAbortedError with code and reason when closed."""
+        while not self.messages:
+            first, size = self.take(2)
+            masked, size = size & 0x80, size & 0x7F
+            if size == 126:
+                size = int.from_bytes(self.take(2))
+            elif size == 127:
+                size = int.from_bytes(self.take(8))
+            key = self.take(4) if masked else b"\0\0\0\0"
+            data = bytes(byte ^ key[at % 4] for at, byte in enumerate(self.take(size)))
+            if first == 0x88:
+                raise ConnectionAbortedError(int.from_bytes(data[:2]), data[2:].decode())
+            self.messages.extend(wire.read(data))
+        return self.messages.pop(0)
+
+    def hear_of(self, kind: type[Message]) -> Any:
+        """The next message of a class; others are dropped."""
+        while not isinstance(message := self.hear(), kind):
+            pass
+        return message
+
+    def closed(self) -> tuple[int, str]:
+        """Code and reason of the closing frame, once it and the end of the stream have come."""
+        try:
+            while True:
+                self.hear()
+        except ConnectionAbortedError as closing:
+            code, reason = closing.args
+        while True:
+            try:
+                self.take(1)
+            except (EOFError, ConnectionResetError):
+                return code, reason
+
+
+@pytest.fixture
+def stranger(unruly: ServedProcess) -> Iterator[Peer]:
+    """An open WebSocket on which nothing was said."""
+    host, _, port = unruly.url.removeprefix("ws://").partition(":")
+    with socket.create_connection((host, int(port))) as sock:
+        peer = Peer(sock)
+        key = base64.b64encode(os.urandom(16)).decode()
+        sock.sendall(
+            f"GET / HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade"
+            f"\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        while b"\r\n\r\n" not in peer.heard:
+            peer.heard += sock.recv(65536)
+        head, _, peer.heard = peer.heard.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101")
+        yield peer
+
+
+def opening(token: str) -> ClientOpening:
+    """The client's half of an opening."""
+    return ClientOpening(
+        token,
+        nonce=os.urandom(32),
+        open_nonce=os.urandom(16),
+        attach=1,
+        tree="",
+        installed={},
+        client={},
+    )
+
+
+@pytest.fixture
+def peer(stranger: Peer, unruly: ServedProcess) -> Peer:
+    """A client whose session is open."""
+    half = opening(unruly.token)
+    stranger.say(half.start())
+    answer = half.receive(stranger.hear())
+    assert isinstance(answer, Open)
+    stranger.say(answer)
+    assert isinstance(half.receive(stranger.hear()), Welcome)
+    return stranger
+
+
+def call(seq: int = 1, call: int = 1, **fields: Any) -> Exec:
+    """A call of `unruly.add(1, 2)`, unless told otherwise."""
+    plain = Exec(seq, 0, call, 1, None, Op.CALL, "unruly:add", None, ADD, None)
+    return plain._replace(**fields)
+
+
+# ---- before the session is open ------------------------------------------------------
+
+
+def test_another_version_of_the_protocol_is_refused(stranger: Peer) -> None:
+    """The server names both versions and what to do."""
+    stranger.say(Hello(2, 3, "key", os.urandom(32)))
+    refused: Any = stranger.hear()
+    assert refused.code == "version"
+    assert "version 1" in refused.text
+    assert "2 to 3" in refused.text
+    assert "install the same wsremote" in refused.text
+    assert stranger.closed()[0] == 4401
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (lambda peer: peer.frame(b"garbage"), 4400),
+        (lambda peer: peer.frame(wire.write(Bye(""))), 4400),
+        (lambda peer: peer.frame(wire.write(call())), 4400),
+        (lambda peer: peer.frame(msgpack.packb([1, 1, 1, "k", "no bytes"])), 4400),
+        (lambda peer: peer.frame(b"x" * 5000), 1009),
+        (lambda peer: peer.frame(b"", size=2**31), 1009),
+        (lambda peer: peer.frame(b"", size=2**62), 1009),
+        (lambda peer: peer.frame(b"text", first=0x81), 1003),
+        (lambda peer: peer.frame(b"bare", masks=False), 1002),
+        (lambda peer: peer.frame(b"bits", first=0xF2), 1002),
+        (lambda peer: peer.frame(b"what", first=0x83), 1002),
+        (lambda peer: b"\xff" * 1000, 1002),
+    ],
+)
+def test_a_stranger_who_talks_nonsense_is_cut_off(
+    stranger: Peer, said: Callable[[Peer], bytes], code: int
+) -> None:
+    """With the code that fits, before anything of the token was said."""
+    stranger.sock.sendall(said(stranger))
+    assert stranger.closed()[0] == code
+
+
+def test_garbage_in_place_of_http_is_answered_and_cut_off(unruly: ServedProcess) -> None:
+    """In HTTP, for who can read it."""
+    host, _, port = unruly.url.removeprefix("ws://").partition(":")
+    with socket.create_connection((host, int(port)), PATIENCE) as sock:
+        sock.sendall(b"\0garbage\r\n\r\n")
+        sock.shutdown(socket.SHUT_WR)
+        with sock.makefile("rb") as answer:
+            assert answer.read().startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_stranger_who_does_not_leave_loses_the_connection(stranger: Peer) -> None:
+    """A refused peer that keeps its half of the connection open is cut off after a moment."""
+    stranger.sock.sendall(stranger.frame(b"garbage"))
+    assert stranger.closed()[0] == 4400
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):
+        # Until the server has closed its socket.
+        while True:
+            stranger.sock.sendall(bytes(MIB))
+
+
+def test_a_truncated_frame_and_a_leaving_peer(stranger: Peer) -> None:
+    """Half a frame, then the end of the stream: the server has nobody to answer."""
+    stranger.sock.sendall(stranger.frame(b"half", size=100))
+    stranger.sock.shutdown(socket.SHUT_WR)
+    with pytest.raises((EOFError, ConnectionAbortedError)):
+        stranger.hear()
+
+
+# ---- after the opening: what ends the session ----------------------------------------
+
+
+def test_the_hand_made_client_works(peer: Peer) -> None:
+    """The tests below break something that is right without it."""
+    peer.say(call())
+    assert msgpack.unpackb(peer.hear_of(Result).payload) == 3
+    peer.say(Bye("done"))
+    assert peer.closed() == (1000, "bye")
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([call(seq=2)], "message 2 came after message 0"),
+        ([call(seq=1), call(seq=3, call=2)], "message 3 came after message 1"),
+        ([call(ack=99)], "99 is acknowledged"),
+        ([Ack(5)], "5 is acknowledged"),
+        ([Hello(1, 1, "k", b"")], "Hello is not expected"),
+        ([Open(b"", b"", 1, "", {}, {})], "Open is not expected"),
+        ([Welcome("s", b"", "", None, {}, {})], "Welcome is not expected"),
+        ([Challenge(1, b"", b"", b"")], "Challenge is not expected"),
+        ([Modules(b"")], "Modules is not expected"),
+        ([Output(1, 0, 1, 1, "x")], "Output is not expected"),
+        ([Result(1, 0, 7, b"", None, None)], "call 7 is answered"),
+        ([Fault(1, 0, 7, True, b"", None)], "call 7 is answered"),
+        ([Result(1, 0, 7, b"", None, [1])], "call 7 is answered"),
+        ([call(parent=7)], "nested in none of mine"),
+        ([call(transfers=[1])], "transfer 1 is not complete"),
+        ([call(transfers=[[1]])], "listed by their numbers"),
+        ([ClassInfo(1, 0, 1, "a:B", None)], "does not announce classes"),
+        ([Release(1, 0, [[1]])], "pairs of a handle and a count"),
+        ([Release(1, 0, [1])], "pairs of a handle and a count"),
+        ([Release(1, 0, [[[], 1]])], "pairs of a handle and a count"),
+        ([Release(1, 0, [["a", "b"]])], "pairs of a handle and a count"),
+        ([Fetch([[]])], "by their digests"),
+        ([Chunk(1, 10, 5, b"x")], "does not begin at its beginning"),
+        ([Chunk(1, -1, 0, b"x")], "does not begin at its beginning"),
+        ([Chunk(1, 10, 0, b"x" * 11)], "does not fit"),
+        ([Chunk(1, 10, 0, b"x"), Chunk(1, 10, 5, b"x")], "does not fit"),
+        ([Chunk(1, 10, 0, b"x"), Chunk(1, 20, 1, b"x")], "does not fit"),
+        ([Chunk(1, 2**62, 0, b"x")], "--max-transfer-size"),
+    ],
+)
+def test_a_broken_rule_ends_the_session(peer: Peer, messages: list[Message], reason: str) -> None:
+    """The server says goodbye with the rule that was broken, and closes with code 4400."""
+    peer.say(*messages)
+    bye = peer.hear_of(Bye)
+    assert reason in bye.reason
+    assert "protocol violation" in bye.reason
+    assert peer.closed()[0] == 4400
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", 4400),
+        (b"\xc1", 4400),
+        (b"\x91" * 5000, 4400),
+        (b"\xdd\xff\xff\xff\xff", 4400),
+        (msgpack.packb({}), 4400),
+        (msgpack.packb([99]), 4400),
+        (msgpack.packb([[]]), 4400),
+        (msgpack.packb([16, 1]), 4400),
+        (msgpack.packb(["16"]), 4400),
+        (msgpack.packb([36, b"reason"]), 4400),
+    ],
+)
+def test_garbage_after_the_opening_ends_the_session(peer: Peer, data: bytes, code: int) -> None:
+    """What is no message, and what is one with the wrong fields."""
+    peer.sock.sendall(peer.frame(data))
+    assert peer.closed()[0] == code
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (lambda peer: peer.frame(b"", size=2**31), 1009),
+        (lambda peer: peer.frame(b"text", first=0x81), 1003),
+        (lambda peer: peer.frame(b"bare", masks=False), 1002),
+        (lambda peer: b"\xff" * 1000, 1002),
+        (lambda peer: peer.frame(b"x", first=0x00), 1002),
+        (lambda peer: peer.frame(b"x" * 200, first=0x89), 1002),
+    ],
+)
+def test_bad_frames_after_the_opening_end_the_session(
+    peer: Peer, said: Callable[[Peer], bytes], code: int
+) -> None:
+    """2 GB declared, text, no mask, reserved bits, a lost fragment, a long ping."""
+    peer.sock.sendall(said(peer))
+    assert peer.closed()[0] == code
+
+
+def test_what_follows_a_broken_rule_is_not_done(peer: Peer, bystander: wsremote.Session) -> None:
+    """In the same message or behind it."""
+    peer.sock.sendall(
+        peer.frame(wire.write(call(seq=5)))
+        + peer.frame(wire.write(call(target="unruly:open_gate", payload=msgpack.packb([None]))))
+    )
+    with pytest.raises(ConnectionAbortedError):
+        while not isinstance(peer.hear(), Result):
+            pass
+    assert not bystander.modules.unruly.gate_is_open()
+
+
+# ---- after the opening: what is answered ---------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("exec_message", "text"),
+    [
+        (call(op=77, name="x"), "there is no op 77"),
+        (call(op=-1, name="x"), "there is no op -1"),
+        (call(op=Op.METHOD), "needs a name"),
+        (call(op=Op.SPECIAL, name="__class__"), "no special method"),
+        (call(op=Op.SET, name="x"), "takes one value, not 2"),
+        (call(target=12345), "no object with handle 12345"),
+        (call(target=-1), "no object with handle -1"),
+        (call(target="os:system"), "is not served"),
+        (call(target="unruly:add.__globals__"), "has no|not served|no attribute"),
+        (call(target="\ud800\0:x"), "is not served"),
+        (call(payload=b""), "malformed|empty"),
+        (call(payload=b"\xc1"), "malformed"),
+        (call(payload=b"\x91" * 5000), "malformed"),
+        (call(payload=msgpack.packb([])), "are a list"),
+        (call(payload=msgpack.packb([1, 2, 3])), "keyword arguments"),
+        # A dict whose key is a list.
+        (call(payload=b"\x92\x81\x91\x01\x02\xc0"), "unhashable"),
+        (call(payload=msgpack.packb([msgpack.ExtType(5, b""), None])), "extension type"),
+    ],
+)
+def test_a_senseless_call_is_answered_with_an_error(
+    peer: Peer, exec_message: Exec, text: str
+) -> None:
+    """Not executed, or stopped at the first look; the session goes on."""
+    peer.say(exec_message)
+    fault = peer.hear_of(Fault)
+    found = repr(msgpack.unpackb(fault.payload.lstrip(b"\xc1"), unicode_errors="surrogatepass"))
+    assert any(each in found for each in text.split("|")), found
+    peer.say(call(seq=2, call=2))
+    assert msgpack.unpackb(peer.hear_of(Result).payload) == 3
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        Release(1, 0, [[999, 1]]),
+        Cancel(1, 0, 999),
+        Release(1, 0, []),
+    ],
+)
+def test_what_means_nothing_changes_nothing(peer: Peer, harmless: Message) -> None:
+    """A handle that is not held, a call that is not under way."""
+    peer.say(harmless)
+    peer.say(Ping(7, 0), Pong(7, 0), Fetch(["unknown"]))
+    assert peer.hear_of(Pong).token == 7
+    peer.say(call(seq=2))
+    assert msgpack.unpackb(peer.hear_of(Result).payload) == 3
+
+
+def test_a_wrong_count_of_a_release_ends_the_session(peer: Peer) -> None:
+    """More than was sent would release what somebody else holds."""
+    peer.say(call(target="unruly:Thing", payload=msgpack.packb([None])))
+    peer.hear_of(Result)
+    peer.say(Release(2, 0, [[1, 5]]))
+    assert "released 5 times" in peer.hear_of(Bye).reason
+
+
+def test_a_repeated_message_is_done_once(peer: Peer) -> None:
+    """It has a number, and that has come before."""
+    peer.say(call(), call(), call(seq=2, call=2))
+    assert peer.hear_of(Result).call == 1
+    assert peer.hear_of(Result).call == 2
+
+
+def test_a_peer_that_does_not_read_stops_nobody_else(
+    peer: Peer, bystander: wsremote.Session
+) -> None:
+    """Its output is held back, and the server's other work goes on."""
+    shout = call(target="unruly:shout", payload=msgpack.packb([20, None]))
+    peer.say(shout, shout._replace(seq=2, call=2, lane=2))
+    for number in range(300):
+        assert bystander.modules.unruly.add(number, 1) == number + 1
+    heard = 0
+    for _ in range(2):
+        while not isinstance(message := peer.hear(), Result):
+            heard += len(message.text) if isinstance(message, Output) else 0
+    assert heard == 2 * 20 * MIB
+
+
+# ---- the other way round: hostile servers --------------------------------------------
+
+
+class HostileServer:
+    """Opens one session by the book, then says what it is told.
+
+    Args:
+        misbehave: Called with the peer when the session is open.
+    """
+
+    def __init__(self, misbehave: Callable[[Peer], None], **welcome: Any) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"ws://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._misbehave = misbehave
+        self._welcome = welcome
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def __enter__(self) -> HostileServer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.thread.join()
+        self._listener.close()
+
+    def _run(self) -> None:
+        sock, _ = self._listener.accept()
+        with sock:
+            request = b""
+            while b"\r\n\r\n" not in request:
+                request += sock.recv(65536)
+            lines = request.decode().split("\r\n")
+            key = next(
+                line.split(": ")[1] for line in lines if line.startswith("Sec-WebSocket-Key")
+            )
+            sock.sendall(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                f"Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n".encode()
+            )
+            peer = Peer(sock, masks=False)
+            half = ServerOpening(
+                Credential.from_token("t"), nonce=os.urandom(32), epoch=os.urandom(16)
+            )
+            hello = peer.hear()
+            if "version" in self._welcome:
+                assert isinstance(hello, Hello)
+                hello = hello._replace(newest=9, oldest=9)
+            answer = half.receive(hello)
+            peer.say(answer)
+            if isinstance(answer, Challenge):
+                half.receive(peer.hear())
+                index = {"packages": ["pkg"], "modules": [], "failures": {}}
+                welcome = Welcome("s" * 32, b"", "", self._welcome.get("index", index), {}, {})
+                peer.say(welcome)
+            self._misbehave(peer)
+
+
+def test_a_server_of_another_version() -> None:
+    """VersionMismatch says where and what to do."""
+    with HostileServer(lambda peer: None, version=True) as server:
+        with pytest.raises(VersionMismatch, match=rf"{server.url}: .*install the same wsremote"):
+            wsremote.connect(server.url, token="t")
+
+
+@pytest.mark.parametrize("index", [{}, {"modules": 5}, {"packages": 1, "modules": [["m"]]}])
+def test_a_server_with_a_senseless_tree(index: dict[str, Any]) -> None:
+    """ConnectionFailed, and no session is left behind."""
+    with HostileServer(lambda peer: None, index=index) as server:
+        with pytest.raises(ConnectionFailed, match=server.url):
+            wsremote.connect(server.url, token="t")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\xc1", "not a wsremote message"),
+        (wire.write(Hello(1, 1, "", b"")), "Hello"),
+        (wire.write(Modules(b"")), "nobody asked for"),
+        (wire.write(Release(1, 0, [[1]])), "broke the protocol"),
+        (wire.write(Result(5, 0, 1, b"", None, None)), "message 5 came after message 0"),
+        (wire.write(Result(1, 0, 1, b"", None, [9])), "transfer 9 is not complete"),
+        (wire.write(Chunk(1, 5, 3, b"")), "does not begin"),
+        (wire.write(Output(1, 9, 1, 1, "x")), "9 is acknowledged"),
+    ],
+)
+def test_a_server_that_breaks_a_rule_ends_the_session(data: bytes, reason: str) -> None:
+    """SessionClosed at the waiting call, and at the next, says what the server did."""
+
+    def misbehave(peer: Peer) -> None:
+        peer.hear_of(Exec)
+        peer.sock.sendall(peer.frame(data))
+        assert peer.closed()[0] in (1000, 4400)
+
+    with HostileServer(misbehave) as server:
+        session = wsremote.connect(server.url, token="t")
+        for _ in range(2):
+            with pytest.raises(SessionClosed, match=reason):
+                session._driver.call("pkg:f", (), None)
+        session.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Result(1, 0, 1, b"", None, None),
+        Result(1, 0, 1, b"\xc1", None, None),
+        Result(1, 0, 1, msgpack.packb(1), b"garbage", None),
+        Fault(1, 0, 1, True, b"garbage", None),
+        Fault(1, 0, 1, True, msgpack.packb([[1, 2]]), None),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_an_error_of_its_call(answer: Message) -> None:
+    """DecodeError; the session goes on."""
+
+    def misbehave(peer: Peer) -> None:
+        peer.hear_of(Exec)
+        peer.say(answer)
+        peer.hear_of(Exec)
+        peer.say(Result(2, 0, 2, msgpack.packb(3), None, None))
+        peer.hear_of(Bye)
+
+    with HostileServer(misbehave) as server:
+        session = wsremote.connect(server.url, token="t")
+        with pytest.raises(wsremote.errors.DecodeError):
+            session._driver.call("pkg:f", (), None)
+        assert session._driver.call("pkg:f", (), None) == 3
+        session.close()

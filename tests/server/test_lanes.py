@@ -1,0 +1,211 @@
+"""Lanes: order, cancelling, nesting, and their thread's own state. Real sockets."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from local_server import PATIENCE, Local, RawClient, serving
+
+import wsremote
+from wsremote.protocol.messages import Cancel, Exec, Fault, Ping, Pong
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Local]:
+    """A server in this process."""
+    with serving(tmp_path) as local:
+        yield local
+
+
+@pytest.fixture
+def raw(local: Local) -> Iterator[RawClient]:
+    """A client that speaks message by message."""
+    with closing(RawClient(local)) as client:
+        yield client
+
+
+def test_calls_of_a_lane_run_in_order(local: Local, raw: RawClient) -> None:
+    """Many calls sent at once are answered in their order, those of other lanes between."""
+    for call in range(1, 201):
+        raw.call(call, "add", call, 1, lane=call % 4)
+    answers = [raw.answer() for _ in range(200)]
+    assert sorted(answers) == [(call, call + 1) for call in range(1, 201)]
+    for lane in range(4):
+        mine = [call for call, _ in answers if call % 4 == lane]
+        assert mine == sorted(mine)
+
+
+def test_a_long_call_holds_up_its_own_lane_only(local: Local, raw: RawClient) -> None:
+    """While one runs, other lanes, pings and new lanes are answered."""
+    raw.call(1, "wait", "long", lane=1)
+    assert local.module.started.get(timeout=PATIENCE) == "long"
+    raw.call(2, "add", 2, 2, lane=1)
+    for call in range(3, 60):
+        raw.call(call, "add", call, 0, lane=2 + call % 2)
+        assert raw.answer() == (call, call)
+    raw.send(Ping(77, raw.received))
+    while not isinstance(message := raw.receive(), Pong):
+        continue
+    assert message.token == 77
+    local.module.door("long").set()
+    assert raw.answer() == (1, "long")
+    assert raw.answer() == (2, 4)
+
+
+def test_a_queued_call_that_is_cancelled_never_runs(local: Local, raw: RawClient) -> None:
+    """It is answered as not executed, in its turn; what comes behind it runs."""
+    raw.call(1, "wait", "first")
+    assert local.module.started.get(timeout=PATIENCE) == "first"
+    raw.call(2, "wait", "cancelled")
+    raw.call(3, "add", 1, 1)
+    raw.send_numbered(Cancel, 2)
+    raw.send(Ping(1, raw.received))
+    while not isinstance(raw.receive(), Pong):
+        continue
+    local.module.door("first").set()
+    assert raw.answer() == (1, "first")
+    fault = raw.receive()
+    assert isinstance(fault, Fault)
+    assert (fault.call, fault.executed) == (2, False)
+    assert raw.answer() == (3, 2)
+    assert local.module.started.empty()
+
+
+def test_a_running_call_that_is_cancelled_is_interrupted(local: Local, raw: RawClient) -> None:
+    """Once, however often it is cancelled; the lane goes on."""
+    for call in range(1, 40, 2):
+        raw.call(call, "wait", "interrupted")
+        assert local.module.started.get(timeout=PATIENCE) == "interrupted"
+        for _ in range(20):
+            raw.send_numbered(Cancel, call)
+        fault = raw.receive()
+        while not isinstance(fault, Fault):
+            fault = raw.receive()
+        assert (fault.call, fault.executed) == (call, True)
+        raw.call(call + 1, "add", call, 0)
+        assert raw.answer() == (call + 1, call)
+
+
+def test_cancels_at_any_moment_leave_every_call_answered_once(local: Local, raw: RawClient) -> None:
+    """Queued, beginning, running, ending, done: a cancel finds a call in any of these."""
+    calls = 2000
+    for call in range(1, calls + 1):
+        raw.call(call, "add", call, 0, lane=call % 3)
+        raw.send_numbered(Cancel, call - call % 5)
+    answers = [raw.answer() for _ in range(calls)]
+    assert sorted(call for call, _ in answers) == list(range(1, calls + 1))
+    assert all(value in (call, "fault") for call, value in answers)
+    session = next(iter(local.server._sessions.values()))
+    raw.call(calls + 1, "add", 1, 1)
+    raw.answer()
+    assert not session._queued
+    assert not session._cancelled - {calls + 1}
+
+
+def test_a_cancel_reaches_the_call_that_waits_for_a_callback(local: Local, raw: RawClient) -> None:
+    """Also while a nested call runs on its thread: it ends when that has ended."""
+    raw.send_numbered(Exec, 1, 1, None, 0, f"{raw.name}:call_twice", None, lending_call(raw), None)
+    callback = raw.receive()
+    assert isinstance(callback, Exec)
+    raw.call(2, "wait", "nested", parent=callback.call)
+    assert local.module.started.get(timeout=PATIENCE) == "nested"
+    raw.send_numbered(Cancel, 1)
+    raw.send(Ping(1, raw.received))
+    while not isinstance(raw.receive(), Pong):
+        continue
+    local.module.door("nested").set()
+    assert raw.answer() == (2, "nested")
+    fault = raw.receive()
+    assert isinstance(fault, Fault)
+    assert (fault.call, fault.executed) == (1, True)
+
+
+def lending_call(raw: RawClient) -> bytes:
+    """The payload of a call with one function of the client, handle 1."""
+
+    class Exchange:
+        receiver_has: dict[str, str] = {}
+        pickle_out = pickle_in = keeps_owned = False
+
+        def lend(self, value: object) -> tuple[int, int]:
+            return 1, 0
+
+        def borrowed(self, value: object) -> None:
+            return None
+
+        def name_of(self, value: object) -> None:
+            return None
+
+    codec = type(raw.codec)(Exchange())  # type: ignore[arg-type]
+    return codec.encode_call((lambda: None,), {}).payload
+
+
+def test_callbacks_nest_on_one_lane_and_on_several(local: Local) -> None:
+    """Twenty deep, in four threads at once; every level gets its own answer."""
+    session = wsremote.connect(local.url, token="of the tests", new=True)
+    call = getattr(session.modules, local.name).call
+    results: dict[int, int] = {}
+
+    def descend(depth: int) -> int:
+        return depth if depth == 20 else call(descend, depth + 1) + 1
+
+    def run(number: int) -> None:
+        results[number] = sum(descend(0) for _ in range(3))
+
+    threads = [threading.Thread(target=run, args=[number]) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    session.close()
+    assert results == dict.fromkeys(range(4), 3 * 40)
+
+
+def test_an_exception_passes_through_nested_callbacks(local: Local) -> None:
+    """From the innermost to the outermost call, over both sides."""
+    session = wsremote.connect(local.url, token="of the tests", new=True)
+    remote = getattr(session.modules, local.name)
+
+    def descend(depth: int) -> int:
+        if depth == 5:
+            remote.fail("at the bottom")
+        return int(remote.call(descend, depth + 1))
+
+    with pytest.raises(ValueError, match="at the bottom"):
+        descend(0)
+    assert remote.add(1, 2) == 3
+    session.close()
+
+
+def test_a_lane_keeps_its_thread_and_its_context(local: Local) -> None:
+    """`threading.local` and context variables are there for the lane's next call, for no other."""
+    session = wsremote.connect(local.url, token="of the tests", new=True)
+    count = getattr(session.modules, local.name).count_on_thread
+    assert [count()[:2] for _ in range(3)] == [(1, 1), (2, 2), (3, 3)]
+    others: list[tuple[int, int]] = []
+    thread = threading.Thread(target=lambda: others.extend(count()[:2] for _ in range(2)))
+    thread.start()
+    thread.join(PATIENCE)
+    assert others == [(1, 1), (2, 2)]
+    assert count()[:2] == (4, 4)
+    session.close()
+
+
+def test_lines_of_several_threads_keep_their_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each writer's lines come in order, none is lost, and all before the call returns."""
+    # Started in the test and not before: pytest puts its own streams in place in between.
+    with serving(tmp_path) as local:
+        session = wsremote.connect(local.url, token="of the tests", new=True)
+        capsys.readouterr()
+        getattr(session.modules, local.name).talk(6, 400)
+        lines = capsys.readouterr().out.splitlines()
+        session.close()
+    for writer in range(6):
+        mine = [line for line in lines if line.startswith(f"{writer} ")]
+        assert mine == [f"{writer} {number}" for number in range(400)]
