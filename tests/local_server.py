@@ -51,6 +51,9 @@ def wait(name):
         finished.put(name)
     return name
 
+def repeat(size):
+    return "x" * size
+
 def fail(text):
     raise ValueError(text)
 

@@ -61,7 +61,8 @@ def test_cause_and_context(pkg: Any) -> None:
     assert error.__suppress_context__
     text = "".join(traceback.format_exception(error))
     assert "The above exception was the direct cause" in text
-    assert len(re.findall(r"<wsremote ws://\S+/samplepkg/errors.py", text)) == 2
+    # The cause's frame and the error's own, and that of the shallow function that was called.
+    assert len(re.findall(r"<wsremote \S+/samplepkg/errors.py", text)) == 3
 
 
 def test_a_local_exception_is_the_context_of_a_remote_one(pkg: Any) -> None:
@@ -94,7 +95,7 @@ def test_the_frames_of_the_server_with_their_source(pkg: Any) -> None:
     remote = [frame for frame in frames if frame.line and "samplepkg" in frame.filename]
     assert [frame.name for frame in remote[-2:]] == ["apply", "fail"]
     assert remote[-1].line == "raise PackageError(detail)"
-    assert remote[-1].filename.startswith("<wsremote ws://")
+    assert remote[-1].filename.startswith("<wsremote 127.0.0.1:")
     assert remote[-1].filename.endswith(">/samplepkg/errors.py")
     text = "".join(traceback.format_exception(error))
     assert "return function(*args)" in text

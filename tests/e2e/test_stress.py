@@ -153,11 +153,10 @@ def test_uploads_and_downloads_at_once_do_not_wait_for_each_other(local: Local) 
 
         def move(number: int) -> None:
             if number % 2:
-                assert module.call(len_of, block) == len(block)
+                assert module.call(len, block) == len(block)
             else:
                 assert len(module.block(len(block))) == len(block)
 
-        len_of = module.Counter.__len__ if hasattr(module.Counter, "__len__") else len
         in_threads(6, move)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -49,6 +48,17 @@ def session_of(local: Local, raw: RawClient) -> Session:
     return local.server._sessions[raw.welcome.session]
 
 
+def wait_until_cold(local: Local, raw: RawClient) -> None:
+    """Return when no lane reads the server's end of a connection any more, but the poller."""
+    connection = session_of(local, raw).connection
+    while True:
+        barrier(local.server.poller)
+        if connection.reading.acquire(blocking=False):
+            connection.reading.release()
+            if connection.resting:
+                return
+
+
 def test_a_reader_that_stops_holds_up_its_own_lanes_only(tmp_path: Path) -> None:
     """Prints and results wait on their lanes, in bounded memory; then all arrive, in order."""
     # Started in the test and not before: pytest puts its own streams in place in between.
@@ -87,15 +97,35 @@ def test_questions_of_one_who_does_not_read_fill_no_memory(
     """The server stops listening to it until it has read what it has asked for."""
     add = getattr(other.modules, local.name).add
     digests = [digest for _, digest in raw.welcome.modules["modules"]]  # type: ignore[index]
-    sock = raw.connection._pipe.socket
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection = session_of(local, raw).connection
-    while not raw.connection.has_backlog:
-        raw.send(Fetch(digests))
+    while not connection.is_congested:
+        for _ in range(100):
+            raw.send(Fetch(digests))
+        raw.connection.flush()
+    for _ in range(200):
+        for _ in range(100):
+            raw.send(Fetch(digests))
+        raw.connection.flush()
+        barrier(local.server.poller)
     for number in range(100):
         assert add(number, 1) == number + 1
     assert connection._backlog_size < 16 * 1024 * 1024
     assert isinstance(raw.receive(), Modules)
+
+
+def test_answers_to_one_who_does_not_read_wait_on_their_lane(local: Local, raw: RawClient) -> None:
+    """Also those of small calls, one after the other."""
+    session, limit = session_of(local, raw), 4 * 1024 * 1024
+    calls = beyond = 0
+    while beyond < 50:
+        calls += 1
+        raw.call(calls, "repeat", 10_000)
+        while session._sequence.received < calls:
+            barrier(local.server.poller)
+        beyond += session.connection._backlog_size > limit
+    assert session.connection._backlog_size < limit + 50_000
+    answers = [raw.answer() for _ in range(calls)]
+    assert answers == [(call, "x" * 10_000) for call in range(1, calls + 1)]
 
 
 def test_a_finalizer_that_does_not_end_holds_up_nobody_else(
@@ -105,8 +135,8 @@ def test_a_finalizer_that_does_not_end_holds_up_nobody_else(
     raw.call(1, "Slow")
     while not isinstance(raw.receive(), Result):
         continue
-    handles = session_of(local, raw).lending.handles
-    (handle,) = handles._by_handle
+    (handle,) = session_of(local, raw).lending.handles._by_handle
+    wait_until_cold(local, raw)
     raw.send_numbered(Release, [[handle, 1]])
     assert local.module.started.get(timeout=PATIENCE) == "finalizer"
     assert getattr(other.modules, local.name).add(1, 2) == 3

@@ -195,7 +195,8 @@ class Driver(Link):
                     if connection.messages_sent != before:
                         sequence.sent, sequence.acknowledged = seq, ack
             try:
-                if reading.acquire(blocking=False):
+                # What another reader has handed over already comes first, in _wait().
+                if reading.acquire(blocking=False) and not waiting.inbox:
                     if connection.resting:
                         self._poller.heat(connection)
                     received = connection.receive(PATIENCE)
@@ -526,10 +527,11 @@ class Driver(Link):
             return
         self._release = message.seq
         for handle, count in message.handles:
-            value = self.lending.handles.peek(handle)
+            # In a list that is emptied: no variable here may be the last to name it.
+            value = [self.lending.handles.peek(handle)]
             if self.lending.handles.release(handle, count):
                 # Its finalizer is user code, which no receiver runs.
-                self._background.submit([value].clear)
+                self._background.submit(value.clear)
 
     def _on_cancel(self, message: Cancel) -> None:
         """A callback runs in a thread of the user, who alone may interrupt it."""

@@ -52,6 +52,9 @@ class Lane:
         self.inbox: SimpleQueue[Exec | Result | Fault | Cancel | None] = SimpleQueue()
         # What the running call prints.
         self.output = OutputBuffer(self.flush_output)
+        # Whose output it is. Changed, where there may be some, and taken under the lock; which
+        # is re-entrant, for a finalizer that prints.
+        self._printing: int | None = None
         self._flushing = threading.RLock()
         # Calls begun, and how many there were at the session's last tick.
         self.activity = 0
@@ -106,8 +109,7 @@ class Lane:
         current_sink.set(self.output)
         while True:
             try:
-                if not self._later:
-                    serve_small_calls(self._session, self, LINGER)
+                serve_small_calls(self._session, self, LINGER)
                 message = self._next(None)
                 if message is None:
                     break
@@ -182,6 +184,7 @@ class Lane:
         self.activity += 1
         try:
             self._running.append(call)
+            self._printing = call
             if session.begin(call, self):
                 reply = session.perform(message)
             else:
@@ -198,7 +201,7 @@ class Lane:
             except KeyboardInterrupt:
                 reply = session.cancelled(message, executed=True)
         try:
-            self.flush_output(call)
+            self.finish_output()
             session.reply(reply)
         except ConnectionLost as error:
             logger.debug("! call %d has nobody to answer: %s", call, error)
@@ -239,20 +242,35 @@ class Lane:
         """Have the thread look around, if it sleeps."""
         self.inbox.put(Cancel(0, 0, 0))
 
-    def flush_output(self, call: int | None = None) -> None:
-        """Send what the running call has printed."""
-        call = self.current_call if call is None else call
+    def flush_output(self) -> None:
+        """Send what the running call has printed so far; any thread."""
         # What a finalizer prints, which Python may run in the middle of a sending, waits.
-        if call is not None and self.output and not self._session.is_sending:
+        if self.output and not self._session.is_sending:
             # With no lock held: the poller, which makes the room, comes here as well.
             self._session.connection.wait_for_room()
-            # In the order taken; a finalizer that prints may come back here.
             with self._flushing:
-                try:
-                    self._session.send_output(call, self.output.take())
-                except ConnectionLost as error:
-                    # Not the printing code's business: the call goes on.
-                    logger.debug("! output of call %d is lost: %s", call, error)
+                self._send_output()
+
+    def finish_output(self) -> None:
+        """Send the rest of what a call has printed; what comes now is of the call around it.
+
+        Under the lock, also if there is nothing: who else holds it has output of this call
+        in hand, which must leave before the answer, and under this call's number.
+        """
+        if self.output:
+            self._session.connection.wait_for_room()
+        with self._flushing:
+            self._send_output()
+            self._printing = self.current_call
+
+    def _send_output(self) -> None:
+        """Send what waits as output of the call that prints. Requires `_flushing`."""
+        if self._printing is not None and self.output:
+            try:
+                self._session.send_output(self._printing, self.output.take())
+            except ConnectionLost as error:
+                # Not the printing code's business: the call goes on.
+                logger.debug("! output of call %d is lost: %s", self._printing, error)
 
     # ---- callbacks -------------------------------------------------------------------
 

@@ -106,8 +106,9 @@ class Session:
         # Orders numbering and writing. Re-entrant only because such a lock can tell a finalizer,
         # which Python may run at any moment, in whose middle it runs.
         self._sending = threading.RLock()
-        # What the client has released. Their finalizers are user code, for a lane to run.
-        self.released: deque[object] = deque()
+        # What the client has released. Their finalizers are user code, for a lane to run: each is
+        # in a list, which that empties, so that no variable of a receiver is the last to name it.
+        self.released: deque[list[object]] = deque()
         self._next_transfer = 1
         self._next_callback = 1
         self._lanes: dict[int, Lane] = {}
@@ -220,7 +221,12 @@ class Session:
 
     def drop_released(self) -> None:
         """Free what the client has released; with no lock held."""
-        self.released.clear()
+        while self.released:
+            try:
+                value = self.released.popleft()
+            except IndexError:
+                return  # another lane has freed the last one
+            value.clear()
 
     def _others_active(self, lane: Lane | None) -> bool:
         return any(other is not lane and other.is_recent for other in self._lanes.values())
@@ -275,7 +281,7 @@ class Session:
             for pair in message.handles:
                 if type(pair) is not list or [*map(type, pair)] != [int, int]:
                     raise RemoteProtocolError("a release lists pairs of a handle and a count")
-                value = self.lending.handles.peek(pair[0])
+                value = [self.lending.handles.peek(pair[0])]
                 if self.lending.released(*pair):
                     self.released.append(value)
 

@@ -35,17 +35,20 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
 
     Args:
         session: Whose calls.
-        lane: Of the calling thread, with nothing to do.
+        lane: Of the calling thread, which has nothing queued.
         linger: Seconds to wait for the next call.
     """
     connection, sequence = session.connection, session._sequence
     reading, sending, running = connection.reading, session._sending, session._running
     execute, lent = session._server.dispatcher.execute, session.lending.lent
     inbox, lanes = lane.inbox, session._lanes
-    while len(lanes) == 1 and inbox.empty() and reading.acquire(blocking=False):
+    while not lane._later and reading.acquire(blocking=False):
         fields: Any = None
         held = True
         try:
+            # With the right to read, so that it stays so: nothing is queued before what comes.
+            if len(lanes) != 1 or not inbox.empty():
+                return
             received = connection.receive(linger)
             if len(received) == 1:
                 fields = _small_call(received[0], lane.number, sequence.received + 1)
@@ -57,6 +60,7 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
             received.popleft()
             running[fields[3]] = lane
             lane._running.append(fields[3])
+            lane._printing = fields[3]
             lane.activity += 1
             held = False
         except (ConnectionLost, RemoteProtocolError) as error:
@@ -88,9 +92,9 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
             except KeyboardInterrupt:
                 reply = session.cancelled(_message(fields), executed=True)
         try:
-            if lane.output:
-                lane.flush_output(call)
+            lane.finish_output()
             if reply is None:
+                connection.wait_for_room()
                 with sending:
                     seq, ack = sequence.sent + 1, sequence.received
                     connection.send(wire.pack((wire.RESULT, seq, ack, call, payload, None, None)))

@@ -215,8 +215,8 @@ class Poller:
             finally:
                 connection.reading.release()
             connection.resting = not hot
-            if hot:
-                self._hot[connection] = connection.activity
+            # Also at rest it gets one tick: what this reception makes due is to be sent.
+            self._hot[connection] = connection.activity
         elif events & ~select.EPOLLOUT:
             # Somebody else reads; the tick will see when it no longer does.
             connection.resting = False
