@@ -297,9 +297,12 @@ def _literal(text: str) -> object:
 
 def _write_ready_file(path: Path, url: str) -> None:
     """Whole or not at all: who waits for the file must never read half of it."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        json.dump({"url": url, "pid": os.getpid()}, file)
-    os.replace(file.name, path)
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+            json.dump({"url": url, "pid": os.getpid()}, file)
+        os.replace(file.name, path)
+    except OSError as error:
+        raise OSError(f"cannot write --ready-file {path}: {error.strerror}") from error
 
 
 def _signals() -> Callable[[], None]:

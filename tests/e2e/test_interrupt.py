@@ -76,6 +76,32 @@ session.close()
     assert client.wait(10) == 0
 
 
+def test_a_call_in_c_code_does_not_hold_up_the_next(client: subprocess.Popen[str]) -> None:
+    """It cannot be stopped; its client thread goes on beside it, at once."""
+    run(
+        client,
+        """
+import threading, time, wsremote
+session = wsremote.connect()
+functions, clock = session.modules.samplepkg.functions, session.modules.time
+print("calling", flush=True)
+try:
+    functions.talk_and_sleep(60)
+except KeyboardInterrupt:
+    interrupted = time.monotonic()
+    assert functions.add(1, 2) == 3
+    print("quick" if time.monotonic() - interrupted < 20 else "slow", flush=True)
+assert functions.add(2, 2) == 4
+session.close()
+""",
+    )
+    expect(client, "calling")
+    expect(client, "sleeping")
+    client.send_signal(signal.SIGINT)
+    expect(client, "quick")
+    assert client.wait(10) == 0
+
+
 def expect_running(process: subprocess.Popen[str]) -> None:
     """The served function says that it has begun."""
     expect(process, "busy")
@@ -93,10 +119,10 @@ add(0, 0)
 caught = 0
 number = 0
 random.seed(7)
+signal.signal(signal.SIGALRM, signal.default_int_handler)
 while caught < 100:
-    signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 2e-3))
-    signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 2e-3))
         while True:
             number += 1
             answer = add(number, 1)

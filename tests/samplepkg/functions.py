@@ -173,3 +173,9 @@ def talk_and_wait():
     time.sleep(0.2)
     print("two")
     return 3
+
+
+def talk_and_sleep(seconds):
+    """Sleep in C code, after saying so."""
+    print("sleeping", flush=True)
+    time.sleep(seconds)

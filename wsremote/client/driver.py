@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import logging
 import sys
+import threading
 import time
 import warnings
 from collections import deque
@@ -39,7 +40,7 @@ from .background import Background
 from .lending import Lending
 from .link import PATIENCE, Link
 from .names import host_of
-from .waiting import Lanes, Over, Waiting
+from .waiting import Lane, Lanes, Over, Waiting
 
 if TYPE_CHECKING:
     from ..protocol.messages import Target, Welcome
@@ -52,6 +53,9 @@ logger = logging.getLogger("wsremote.client")
 
 _DOCUMENTS_LIMIT: Final = 512 * 1024 * 1024
 """Bytes of an info tree, uncompressed: pandas has 9 MB."""
+
+_MOMENT: Final = 0.2
+"""Seconds that the next call of a thread waits for an interrupted one to end on the server."""
 
 _NO_KWARGS: Final[dict[str, Any]] = {}
 
@@ -96,7 +100,7 @@ class Driver(Link):
         self._lanes = Lanes(itertools.count(1))
         # Calls without an answer, by their number; those whose answer nobody wants any more.
         self._calls: dict[int, Waiting] = {}
-        self._abandoned: set[int] = set()
+        self._abandoned: dict[int, threading.Lock] = {}
         # Threads that wait while another reads: one of them takes over when that leaves.
         self._sleepers: dict[Waiting, None] = {}
         # Buffers of answers and callbacks that have not been decoded.
@@ -167,6 +171,7 @@ class Driver(Link):
             or self.closed_because is not None
             or self._sending._is_owned()  # type: ignore[attr-defined]
             or connection.reading._is_owned()  # type: ignore[attr-defined]
+            or (lane := self._lanes.mine).stuck is not None
         ):
             return self._execute_any(op, target, name, args, kwargs or _NO_KWARGS)
         try:
@@ -176,7 +181,7 @@ class Driver(Link):
             return self._execute_any(op, target, name, args, _NO_KWARGS)
         if len(payload) > _SMALL:
             return self._execute_any(op, target, name, args, _NO_KWARGS)
-        reading, sequence, lane = connection.reading, self._sequence, self._lanes.mine
+        reading, sequence = connection.reading, self._sequence
         waiting = Waiting()
         call = next(self._call_numbers)
         small: bytes | None = None
@@ -223,12 +228,10 @@ class Driver(Link):
                 # too. So this is the first call here, and the lock itself knows.
                 try:
                     reading.release()
+                    if self._sleepers:
+                        self._wake_another()
                 except RuntimeError:
-                    another_reads = True
-                else:
-                    another_reads = False
-                if not another_reads and self._sleepers:
-                    self._wake_another()
+                    small = None  # another thread reads
             answer = self._wait(waiting) if small is None else None
         except ConnectionLost as error:
             self._calls.pop(call, None)
@@ -258,7 +261,7 @@ class Driver(Link):
         payload, buffers = self.codec.encode_call(args, kwargs)
         if buffers or len(payload) > self.largest:
             self._check_size(f"what {name or target} is called with", payload, buffers)
-        waiting, lane = Waiting(), self._lanes.mine
+        waiting, lane = Waiting(), self._free_lane()
         call = next(self._call_numbers)
         try:
             transfers = self._send_buffers(buffers) if buffers else None
@@ -324,12 +327,9 @@ class Driver(Link):
                 # The first call here, as in _execute().
                 try:
                     reading.release()
-                except RuntimeError:
-                    another_reads = True
-                else:
-                    another_reads = False
-                if not another_reads and self._sleepers:
                     self._wake_another()
+                except RuntimeError:
+                    lost = False  # another thread reads
             if lost:
                 self._poller.rest(connection)
             if not inbox:
@@ -360,14 +360,36 @@ class Driver(Link):
     def _abandon(self, call: int) -> None:
         """Nobody wants the answer any more: tell the server, and drop it when it comes."""
         # In this order: a reader that finds it in neither would lose what it lends.
-        self._abandoned.add(call)
+        # A bare lock: an interrupt inside an Event's own Python code would leave that locked.
+        ended = threading.Lock()
+        ended.acquire()
+        self._abandoned[call] = ended
         if self._calls.pop(call, None) is None or self.closed:
-            self._abandoned.discard(call)
+            self._abandoned.pop(call, None)
             return
+        self._lanes.mine.stuck = ended
         try:
             self.send(Cancel, call)
         except ConnectionLost as error:
             logger.debug("! call %d was not cancelled: %s", call, error)
+
+    def _free_lane(self) -> Lane:
+        """The lane of the current thread, or a new one if an interrupted call holds that up.
+
+        An interrupt ends Python code at once, and C code when that returns. A call that has not
+        ended in a moment keeps its lane, with what is bound to that thread, and this thread
+        goes on beside it: the session is to be usable at once.
+        """
+        lane = self._lanes.mine
+        if lane.stuck is not None:
+            # Nobody may be reading, and the poller not know it yet.
+            self._poller.rest(self.connection)
+            if lane.stuck.acquire(timeout=_MOMENT):
+                lane.stuck = None
+            else:
+                logger.info("= an interrupted call goes on on the server, in lane %d", lane.number)
+                lane = self._lanes.renew()
+        return lane
 
     def _over(self, call: str = "") -> SessionClosed:
         """What a use of a session that is over raises."""
@@ -397,12 +419,10 @@ class Driver(Link):
                     # The first call here, as in _execute().
                     try:
                         reading.release()
+                        another_reads = False
+                        self._wake_another()
                     except RuntimeError:
                         another_reads = True
-                    else:
-                        another_reads = False
-                    if not another_reads and self._sleepers:
-                        self._wake_another()
                 if another_reads:
                     self._sleep(waiting)
         except ConnectionLost as error:
@@ -489,7 +509,8 @@ class Driver(Link):
             # Its thread may give it up at this very moment.
             self._calls.pop(call, None)
         else:
-            self._abandoned.discard(call)
+            if (ended := self._abandoned.pop(call, None)) is not None:
+                ended.release()
             if isinstance(message, Result):
                 # It may hold handles, which decoding makes ours to release.
                 self._background.submit(lambda: self._discard(message))

@@ -95,7 +95,11 @@ class Link:
         self._sending = threading.RLock()
         # Handles that this side has let go of. Weak reference callbacks append here.
         self._released: deque[tuple[int, int]] = deque()
-        self._ended = threading.Event()
+        # Locked until nothing more can come. No Event: an interrupt inside its Python code would
+        # leave it locked, and the poller waiting for it.
+        self._ended = threading.Lock()
+        self._ended.acquire()
+        self._has_ended = False
         # The connection's activity when last looked after, and since when it is that.
         self._seen = (0, time.monotonic())
         handlers = {
@@ -277,12 +281,13 @@ class Link:
         """The session ends with its connection."""
         if self.closed_because is None:
             self.closed_because = str(error)
-        self._ended.set()
+        self._has_ended = True
+        self._ended.release()
         logger.info("= session %s ended: %s", self.id, self.closed_because)
 
     def _look_after(self) -> None:
         """Every few seconds: send what is due, and see that the server is there."""
-        if self._ended.is_set():
+        if self._has_ended:
             return
         now = time.monotonic()
         activity, since = self._seen
@@ -311,8 +316,9 @@ class Link:
                 logger.debug("! session %s: %s", self.id, error)
             self.connection.close(1000, "bye")
         if not self._poller.is_current:
-            self._ended.wait(timeout)
-            if not self._ended.is_set():
+            if self._ended.acquire(timeout=timeout):
+                self._ended.release()
+            elif not self._has_ended:
                 self.connection.abort("the server did not close the connection")
 
     def forked(self) -> None:
@@ -321,8 +327,8 @@ class Link:
             "this process was forked from the one that has the session, which alone may use it"
         )
         # New ones: another thread of the parent may have been inside the old ones.
-        self._ended = threading.Event()
-        self._ended.set()
+        self._ended = threading.Lock()
+        self._has_ended = True
         self._sending = threading.RLock()
         self._released.clear()
         self.connection.forked()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import TYPE_CHECKING, Self
 
@@ -18,12 +17,33 @@ from .shallow import Shallow
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
 
     from ..protocol.messages import Welcome
 
 __all__ = ["Session"]
+
+
+class Installation:
+    """What `Session.install` gives: as a context manager, it takes the packages out again.
+
+    Args:
+        session: Whose packages `import` finds.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __repr__(self) -> str:
+        packages = ", ".join(self._session.tree.packages)
+        return f"<import finds {packages} at {self._session.url}>"
+
+    def __enter__(self) -> Session:
+        return self._session
+
+    def __exit__(self, *_: object) -> None:
+        self._session.uninstall()
 
 
 class Session:
@@ -131,7 +151,7 @@ class Session:
 
     # ---- importing -------------------------------------------------------------------
 
-    def install(self, *, override: Sequence[str] = ()) -> contextlib.AbstractContextManager[Self]:
+    def install(self, *, override: Sequence[str] = ()) -> Installation:
         """Let `import` find the served packages here, under their own names.
 
         Use it as a statement, or as a context manager that takes them out again.
@@ -145,14 +165,7 @@ class Session:
         if self._finder is None:
             self._finder = Finder(self._shallow)
         self._finder.install(override=override)
-        return self._installed()
-
-    @contextlib.contextmanager
-    def _installed(self) -> Iterator[Self]:
-        try:
-            yield self
-        finally:
-            self.uninstall()
+        return Installation(self)
 
     def uninstall(self) -> None:
         """Take the served packages out of `import` again. Objects already made go on."""

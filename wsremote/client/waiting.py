@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,17 +60,26 @@ class Lane:
         number: Of the lane, from 1.
         parent: The server's call that runs in this thread now, and that a new call of the
             thread is nested in; None if there is none.
+        stuck: Locked until the call of the lane that was interrupted here last has ended there;
+            None if none was.
     """
 
-    __slots__ = ("number", "parent")
+    __slots__ = ("number", "parent", "stuck")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.parent: int | None = None
+        self.stuck: threading.Lock | None = None
 
 
 class Lanes(threading.local):
     """The lane of the current thread, in one session."""
 
     def __init__(self, numbers: Iterator[int] | None = None) -> None:
-        self.mine: Final = Lane(next(numbers or itertools.count(1)))
+        self._numbers = numbers or itertools.count(1)
+        self.mine = Lane(next(self._numbers))
+
+    def renew(self) -> Lane:
+        """Give the current thread another lane: its own is held up by a call."""
+        self.mine = Lane(next(self._numbers))
+        return self.mine

@@ -228,5 +228,11 @@ def _tls_context(config: ServerConfig) -> ssl.SSLContext | None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(config.ssl_certfile, config.ssl_keyfile)
+    try:
+        context.load_cert_chain(config.ssl_certfile, config.ssl_keyfile)
+    except ssl.SSLError as error:
+        raise OSError(
+            f"{config.ssl_certfile} does not hold a certificate and its key in PEM form"
+            f" ({error.reason or error}): check --ssl-certfile and --ssl-keyfile"
+        ) from error
     return context
