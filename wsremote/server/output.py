@@ -67,8 +67,8 @@ class OutputBuffer:
         self._on_full = on_full
         self._full = full
         self._limit = limit
-        # A deque needs no lock, which a finalizer that prints could meet in its own thread.
-        self._pieces: deque[tuple[int, str]] = deque()
+        # What waits, for who asks whether anything does. A deque needs no lock, which a finalizer that prints could meet in its own thread.
+        self.pieces: deque[tuple[int, str]] = deque()
         # About how many characters wait: threads that write at once may count too few.
         self._size = 0
         self._closed = False
@@ -77,7 +77,7 @@ class OutputBuffer:
         """Keep text of a stream. False if the buffer is closed, or full and nobody takes."""
         if self._closed or self._size > self._limit:
             return False
-        self._pieces.append((stream, text))
+        self.pieces.append((stream, text))
         self._size += len(text)
         if self._size > self._full:
             self._on_full()
@@ -85,15 +85,15 @@ class OutputBuffer:
 
     def __bool__(self) -> bool:
         """Whether anything waits to be taken."""
-        return bool(self._pieces)
+        return bool(self.pieces)
 
     def take(self) -> list[tuple[int, str]]:
         """Give what has come since the last time, runs of one stream merged, in order."""
         self._size = 0
         runs: list[tuple[int, list[str]]] = []
         # Only what is here now: a thread that prints without end must not keep us.
-        for _ in range(len(self._pieces)):
-            stream, text = self._pieces.popleft()
+        for _ in range(len(self.pieces)):
+            stream, text = self.pieces.popleft()
             if runs and runs[-1][0] == stream:
                 runs[-1][1].append(text)
             else:

@@ -42,6 +42,7 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
     reading, sending, running = connection.reading, session._sending, session._running
     execute, lent = session._server.dispatcher.execute, session.lending.lent
     inbox, lanes = lane.inbox, session._lanes
+    printed, flushing = lane.output.pieces, lane._flushing
     while not lane._later and reading.acquire(blocking=False):
         fields: Any = None
         held = True
@@ -92,7 +93,12 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
             except KeyboardInterrupt:
                 reply = session.cancelled(_message(fields), executed=True)
         try:
-            lane.finish_output()
+            if printed:
+                lane.finish_output()
+            else:
+                # Who holds the lock may have the output of this call in hand.
+                with flushing:
+                    lane._printing = None
             if reply is None:
                 connection.wait_for_room()
                 with sending:
