@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import itertools
 import logging
-import sys
 import threading
 import time
-import warnings
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +20,7 @@ from ..codec.faults import decode_fault, encode_fault
 from ..codec.packing import pack_scalars
 from ..codec.scalars import PLAIN_TYPES
 from ..codec.values import ValueCodec
-from ..codec.writeback import WRITE_BACK_LIMIT, Snapshot, apply_changes, containers_of
+from ..codec.writeback import Snapshot, apply_changes, containers_of
 from ..errors import ConnectionLost, RemoteProtocolError, SessionClosed
 from ..protocol.messages import (
     Cancel,
@@ -40,6 +38,7 @@ from .background import Background
 from .lending import Lending
 from .link import PATIENCE, Link
 from .names import host_of
+from .reporting import show, warn_too_large
 from .waiting import Lane, Lanes, Over, Waiting
 
 if TYPE_CHECKING:
@@ -257,7 +256,7 @@ class Driver(Link):
         if self.closed_because is not None:
             raise self._over()
         self._check_reentry()
-        containers = containers_of(args, kwargs, too_large=_warn_too_large)
+        containers = containers_of(args, kwargs, too_large=warn_too_large)
         payload, buffers = self.codec.encode_call(args, kwargs)
         if buffers or len(payload) > self.largest:
             self._check_size(f"what {name or target} is called with", payload, buffers)
@@ -309,7 +308,7 @@ class Driver(Link):
                 if isinstance(message, Result) or isinstance(message, Fault):
                     return message
                 if isinstance(message, Output):
-                    _show(message)
+                    show(message)
                 elif isinstance(message, Exec):
                     self._run_callback(message)
                 else:
@@ -576,31 +575,3 @@ class Driver(Link):
         if len(self.lending.handles):
             self._background.submit(self.lending.clear)
         self._background.stop()
-
-
-def _show(message: Output) -> None:
-    """Write what a call has printed, in the thread that made the call."""
-    stream = sys.stdout if message.stream == 1 else sys.stderr
-    try:
-        stream.write(message.text)
-    except UnicodeEncodeError:
-        # The stream's encoding lacks a character: the call is not to fail for that.
-        encoding = getattr(stream, "encoding", None) or "ascii"
-        stream.write(message.text.encode(encoding, "backslashreplace").decode(encoding))
-    stream.flush()
-
-
-def _warn_too_large(argument: str) -> None:
-    """Changes to a large container argument will not be seen: say so where the call is."""
-    depth, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and (
-        frame.f_globals.get("__name__", "").startswith("wsremote")
-        # The shallow function, which says that it is the server's.
-        or frame.f_code.co_filename.startswith("<wsremote")
-    ):
-        depth, frame = depth + 1, frame.f_back
-    warnings.warn(
-        f"{argument} is a container of more than {WRITE_BACK_LIMIT} elements: what the call changes"
-        " in it will not be seen here. Pass wsremote.inout(x) if it should be, or a tuple if not",
-        stacklevel=depth,
-    )

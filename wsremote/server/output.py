@@ -67,7 +67,8 @@ class OutputBuffer:
         self._on_full = on_full
         self._full = full
         self._limit = limit
-        # What waits, for who asks whether anything does. A deque needs no lock, which a finalizer that prints could meet in its own thread.
+        # What waits, for who asks whether anything does. A deque needs no lock, which a
+        # finalizer that prints could meet in its own thread.
         self.pieces: deque[tuple[int, str]] = deque()
         # About how many characters wait: threads that write at once may count too few.
         self._size = 0
