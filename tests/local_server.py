@@ -54,6 +54,10 @@ def wait(name):
 def repeat(size):
     return "x" * size
 
+def print_and_wait(name):
+    sys.stdout.write("printed")
+    return wait(name)
+
 def fail(text):
     raise ValueError(text)
 

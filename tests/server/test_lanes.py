@@ -8,10 +8,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from local_server import PATIENCE, Local, RawClient, serving
+from local_server import PATIENCE, Local, RawClient, barrier, serving
 
 import wsremote
-from wsremote.protocol.messages import Cancel, Exec, Fault, Ping, Pong
+from wsremote.protocol.messages import Cancel, Exec, Fault, Output, Ping, Pong
 
 
 @pytest.fixture
@@ -193,6 +193,25 @@ def test_a_lane_keeps_its_thread_and_its_context(local: Local) -> None:
     assert others == [(1, 1), (2, 2)]
     assert count()[:2] == (4, 4)
     session.close()
+
+
+def test_output_comes_while_the_call_runs_whoever_received_it(tmp_path: Path) -> None:
+    """Also if its lane, lingering, was quicker than the poller, which sends the output."""
+    # Started in the test and not before: pytest puts its own streams in place in between.
+    with serving(tmp_path) as local, closing(RawClient(local)) as raw:
+        poller = local.server.poller
+        (session,) = local.server._sessions.values()
+        for call in range(1, 40, 2):
+            raw.call(call, "add", call, 0)
+            assert raw.answer() == (call, call)
+            while session.connection in poller._hot:
+                barrier(poller)
+            raw.call(call + 1, "print_and_wait", call)
+            while not isinstance(message := raw.receive(), Output):
+                continue
+            assert message.text == "printed"
+            local.module.door(call).set()
+            assert raw.answer() == (call + 1, call)
 
 
 def test_lines_of_several_threads_keep_their_order(

@@ -343,6 +343,9 @@ class Session:
         """A queued call runs now. False if it was cancelled while it waited."""
         self._running[call] = lane
         self._queued.discard(call)
+        if not self.connection.attended:
+            # Read by its lane before the poller saw it: what it prints is to be sent meanwhile.
+            self.poller.attend(self.connection)
         return not self._cancelled or call not in self._cancelled
 
     def end(self, call: int) -> None:

@@ -63,6 +63,8 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
             lane._running.append(fields[3])
             lane._printing = fields[3]
             lane.activity += 1
+            if not connection.attended:
+                session.poller.attend(connection)
             held = False
         except (ConnectionLost, RemoteProtocolError) as error:
             # Still in the connection's inbox: said by who reads it next.
@@ -79,8 +81,11 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
             reading.release()
             holder = [execute(op, target, lent, name, args, {})]
             if type(holder[0]) in PLAIN_TYPES:
-                payload = _packed(holder[0])
-            if not payload:
+                try:
+                    payload = pack_scalars(holder[0])
+                except (OverflowError, UnicodeEncodeError):
+                    payload = b""
+            if not payload or len(payload) > _SMALL:
                 reply = session.answer(_message(fields), holder)
         except KeyboardInterrupt:
             reply = session.cancelled(_message(fields), executed=True)
@@ -109,8 +114,11 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
                 session.reply(reply)
         except ConnectionLost as error:
             logger.debug("! call %d has nobody to answer: %s", call, error)
-        lane._interrupted.discard(call)
-        session.end(call)
+        if lane._interrupted or session._cancelled:
+            lane._interrupted.discard(call)
+            session.end(call)
+        else:
+            running.pop(call, None)
 
 
 def _small_call(data: bytes, lane: int, seq: int) -> list[Any] | None:
@@ -134,15 +142,6 @@ def _small_call(data: bytes, lane: int, seq: int) -> list[Any] | None:
         return None
     fields[9] = tuple(args)
     return fields
-
-
-def _packed(value: object) -> bytes:
-    """The payload of a scalar result; empty if it takes the general way."""
-    try:
-        payload = pack_scalars(value)
-    except (OverflowError, UnicodeEncodeError):
-        return b""
-    return payload if len(payload) <= _SMALL else b""
 
 
 def _message(fields: list[Any]) -> Exec:

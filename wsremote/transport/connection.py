@@ -92,6 +92,8 @@ class SocketConnection:
         self.messages_sent = 0
         # Whether the poller watches for incoming data.
         self.resting = False
+        # Whether the poller gives ticks to the owner.
+        self.attended = False
         # Largest message accepted. Raised once the other side has proved itself.
         self.max_size = max_size
         self.closed: Closed | None = None

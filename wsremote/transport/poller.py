@@ -130,6 +130,11 @@ class Poller:
         connection.resting = False
         self.submit(lambda: self._follow(connection))
 
+    def attend(self, connection: SocketConnection) -> None:
+        """Give a connection ticks, until its owner wants no more of them."""
+        connection.attended = True
+        self.submit(lambda: self._follow(connection))
+
     def rest(self, connection: SocketConnection) -> None:
         """Nobody reads this connection any more: watch it. Call it without `reading`."""
         connection.resting = True
@@ -216,11 +221,11 @@ class Poller:
                 connection.reading.release()
             connection.resting = not hot
             # Also at rest it gets one tick: what this reception makes due is to be sent.
-            self._hot[connection] = connection.activity
+            self._follow(connection)
         elif events & ~select.EPOLLOUT:
             # Somebody else reads; the tick will see when it no longer does.
             connection.resting = False
-            self._hot[connection] = connection.activity
+            self._follow(connection)
         self.rearm(connection)
 
     def _drop(self, connection: SocketConnection, error: ConnectionLost) -> None:
@@ -235,22 +240,32 @@ class Poller:
     def _follow(self, connection: SocketConnection) -> None:
         if connection.fileno() in self._connections:
             self._hot[connection] = connection.activity
+            connection.attended = True
+
+    def _tick_owner(self, connection: SocketConnection, now: float) -> bool:
+        """Whether the owner of a hot connection wants another tick."""
+        try:
+            return connection.owner.on_tick(now)
+        except Exception:
+            logger.exception("! in a tick")
+            return False
 
     def _tick(self, now: float) -> None:
         """Look after the hot connections; watch those that nobody has read for a tick."""
         for connection, seen in list(self._hot.items()):
-            more = False
-            try:
-                more = connection.owner.on_tick(now)
-            except Exception:
-                logger.exception("! in a tick")
+            more = self._tick_owner(connection, now)
             if connection.activity != seen:
                 self._hot[connection] = connection.activity
             else:
                 if not connection.resting:
                     self.rest(connection)
                 if not more:
-                    self._hot.pop(connection, None)
+                    # A call that begins now has seen that this is attended, or is seen here.
+                    connection.attended = False
+                    if connection.activity == seen and not self._tick_owner(connection, now):
+                        self._hot.pop(connection, None)
+                    else:
+                        connection.attended = True
                 if connection.inbox:
                     # Its reader was interrupted: the kernel has nothing more to tell of.
                     self._guard(partial(self._serve, connection, select.EPOLLIN))
