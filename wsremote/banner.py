@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 
-from wsremote.version import __version__
+from .version import __version__
 
 __all__ = ["banner"]
 

@@ -25,12 +25,13 @@ from typing import Any, NoReturn
 import click
 
 import wsremote
-from wsremote.banner import banner
-from wsremote.errors import WsRemoteError
-from wsremote.server.config import Limits, ServerConfig, new_token
-from wsremote.server.selection import importable_names, names_in
-from wsremote.server.server import Server
-from wsremote.version import __version__
+
+from .banner import banner
+from .errors import WsRemoteError
+from .server.config import Limits, ServerConfig, new_token
+from .server.selection import importable_names, names_in
+from .server.server import Server
+from .version import __version__
 
 __all__ = ["commands", "main"]
 

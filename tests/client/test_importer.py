@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from wsremote.client.importer import Finder
-from wsremote.client.shallow import Shallow
+from wsremote.client.package import ShallowPackage
 from wsremote.errors import ShadowedPackage
 from wsremote.tree.info import InfoTree
 
@@ -126,7 +126,7 @@ def test_a_served_subpackage_has_a_bare_parent(caller: Any) -> None:
     inventory = caller.inventory
     modules = [entry for entry in inventory.index["modules"] if entry[0].startswith("shop.back")]
     index = {"packages": ["shop.back"], "modules": modules, "failures": {}}
-    shallow = Shallow(caller, InfoTree(index, inventory.documents.__getitem__))
+    shallow = ShallowPackage(caller, InfoTree(index, inventory.documents.__getitem__))
     with Finder(shallow) as finder:
         finder.install()
         found = _run("import shop.back.office\nfrom shop import back")

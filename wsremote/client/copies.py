@@ -11,12 +11,12 @@ import array
 import collections
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from wsremote.errors import ReadOnlyCopy
+from ..errors import ReadOnlyCopy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wsremote.client.caller import Home
+    from ..shallow.caller import Home
 
 __all__ = ["OwnedCopy", "copied", "copy_class", "refresh"]
 

@@ -34,10 +34,10 @@ from ..protocol.messages import (
     Release,
     Result,
 )
+from ..shallow.names import host_of
 from .background import Background
 from .lending import Lending
 from .link import PATIENCE, Link
-from .names import host_of
 from .reporting import show, warn_too_large
 from .waiting import Lane, Lanes, Over, Waiting
 

@@ -8,16 +8,16 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
-from wsremote.client.modules import ShallowModule, origin_of
-from wsremote.codec.installed import installed_packages
-from wsremote.codec.registry import ALWAYS_VALUES
-from wsremote.errors import ShadowedPackage
+from ..codec.installed import installed_packages
+from ..codec.registry import ALWAYS_VALUES
+from ..errors import ShadowedPackage
+from .modules import ShallowModule, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from types import ModuleType
 
-    from wsremote.client.shallow import Shallow
+    from .package import ShallowPackage
 
 __all__ = ["Finder"]
 
@@ -31,7 +31,7 @@ class Finder(MetaPathFinder, Loader):
         shallow: The shallow package of the session.
     """
 
-    def __init__(self, shallow: Shallow) -> None:
+    def __init__(self, shallow: ShallowPackage) -> None:
         self._shallow = shallow
         # Modules of local packages that are hidden while this is installed.
         self._hidden: dict[str, ModuleType] = {}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .driver import Driver
-    from .shallow import Shallow
+    from .package import ShallowPackage
 
 __all__ = ["Lending"]
 
@@ -39,7 +39,7 @@ class Lending:
         self.receiver_has: Mapping[str, str] = installed if isinstance(installed, dict) else {}
         self.handles = HandleTable(threading.RLock())
         # Set as soon as the tree is there.
-        self.shallow: Shallow
+        self.shallow: ShallowPackage
         self._driver = driver
         # What the server has said of its classes, and the classes made of it, by number.
         self._announced: dict[int, tuple[str, bytes | None]] = {}

@@ -11,13 +11,13 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from wsremote.client.names import INTERNAL, closest, host_of, is_dunder, is_probe
-from wsremote.tree.nodes import ClassNode, FunctionNode, ModuleNode, ReferenceNode, VariableNode
+from ..shallow.names import INTERNAL, closest, host_of, is_dunder, is_probe
+from ..tree.nodes import ClassNode, FunctionNode, ModuleNode, ReferenceNode, VariableNode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from wsremote.client.caller import Home
+    from ..shallow.caller import Home
 
 __all__ = ["Modules", "ShallowModule", "bare_module", "make_module", "origin_of"]
 

@@ -13,7 +13,7 @@ from .driver import Driver
 from .importer import Finder
 from .modules import Modules
 from .opening import open_session, poller
-from .shallow import Shallow
+from .package import ShallowPackage
 
 if TYPE_CHECKING:
     import ssl
@@ -92,7 +92,7 @@ class Session:
                 ) from error
             raise
         """The info tree: `print(session.tree)`, `session.tree["pkg.mod"]`."""
-        self._shallow = Shallow(self._driver, self.tree)
+        self._shallow = ShallowPackage(self._driver, self.tree)
         self._driver.lending.shallow = self._shallow
         self.modules = Modules(self._shallow)
         """The served modules without an import hook: `session.modules.pkg.mod.f(1)`."""

@@ -16,7 +16,7 @@ from types import (
 )
 from typing import Any
 
-from wsremote.tree.introspection import (
+from .introspection import (
     annotations_of,
     bases_of,
     class_path,
@@ -35,9 +35,9 @@ from wsremote.tree.introspection import (
     native_attribute,
     qualname_of,
 )
-from wsremote.tree.literals import annotation_text, constant_text
-from wsremote.tree.location import SourceMap, folder_of
-from wsremote.tree.nodes import (
+from .literals import annotation_text, constant_text
+from .location import SourceMap, folder_of
+from .nodes import (
     ClassNode,
     FunctionNode,
     Node,
@@ -45,7 +45,7 @@ from wsremote.tree.nodes import (
     ReferenceNode,
     VariableNode,
 )
-from wsremote.tree.signature import signature_of
+from .signature import signature_of
 
 __all__ = ["Describer", "describe_class", "nested_classes"]
 

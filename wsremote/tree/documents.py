@@ -19,9 +19,9 @@ import json
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
-from wsremote.errors import RemoteProtocolError
-from wsremote.tree.introspection import is_name
-from wsremote.tree.nodes import (
+from ..errors import RemoteProtocolError
+from .introspection import is_name
+from .nodes import (
     OBJECT,
     ClassNode,
     FunctionNode,

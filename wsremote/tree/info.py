@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from wsremote.errors import RemoteProtocolError
-from wsremote.tree.documents import module_from
-from wsremote.tree.introspection import is_name
-from wsremote.tree.nodes import ClassNode, ModuleNode, Node, ReferenceNode, digest_of
+from ..errors import RemoteProtocolError
+from .documents import module_from
+from .introspection import is_name
+from .nodes import ClassNode, ModuleNode, Node, ReferenceNode, digest_of
 
 __all__ = ["InfoTree", "ModuleView"]
 

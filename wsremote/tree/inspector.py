@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from types import FunctionType, ModuleType
 from typing import Any
 
-from wsremote.tree.describing import Describer, nested_classes
-from wsremote.tree.documents import document_of
-from wsremote.tree.introspection import (
+from .describing import Describer, nested_classes
+from .documents import document_of
+from .introspection import (
     class_path,
     is_class,
     is_function,
@@ -31,11 +31,11 @@ from wsremote.tree.introspection import (
     native_attribute,
     qualname_of,
 )
-from wsremote.tree.inventory import Inventory
-from wsremote.tree.location import SourceMap, folder_of
-from wsremote.tree.nodes import ClassNode, ModuleNode, Node, ReferenceNode, digest_of
-from wsremote.tree.visibility import EXCLUDED, Visibility
-from wsremote.tree.walk import import_packages
+from .inventory import Inventory
+from .location import SourceMap, folder_of
+from .nodes import ClassNode, ModuleNode, Node, ReferenceNode, digest_of
+from .visibility import EXCLUDED, Visibility
+from .walk import import_packages
 
 __all__ = ["inspect_packages"]
 

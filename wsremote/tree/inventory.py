@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from wsremote.tree.info import InfoTree
+from .info import InfoTree
 
 if TYPE_CHECKING:
-    from wsremote.tree.visibility import Visibility
+    from .visibility import Visibility
 
 __all__ = ["Inventory"]
 

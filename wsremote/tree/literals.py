@@ -12,7 +12,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
-from wsremote.tree.introspection import (
+from .introspection import (
     instance_dict,
     is_class,
     is_function,

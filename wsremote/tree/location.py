@@ -10,7 +10,7 @@ from pathlib import PurePath
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-from wsremote.tree.introspection import (
+from .introspection import (
     is_module,
     module_dict,
     module_of,

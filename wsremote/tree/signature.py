@@ -7,7 +7,7 @@ import inspect
 from types import CodeType, FunctionType, MethodType
 from typing import Any, Final
 
-from wsremote.tree.introspection import (
+from .introspection import (
     annotations_of,
     is_class,
     is_function,
@@ -17,8 +17,8 @@ from wsremote.tree.introspection import (
     namespace_of,
     native_attribute,
 )
-from wsremote.tree.literals import annotation_text, default_text
-from wsremote.tree.nodes import Parameter, Signature
+from .literals import annotation_text, default_text
+from .nodes import Parameter, Signature
 
 __all__ = ["Annotation", "Placeholder", "signature_of", "to_inspect"]
 

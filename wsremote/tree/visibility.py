@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 
-from wsremote.tree.introspection import (
+from .introspection import (
     is_class,
     is_function,
     is_module,

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from wsremote.tree.introspection import is_module, is_name, module_dict
+from .introspection import is_module, is_name, module_dict
 
 __all__ = ["import_packages"]
 

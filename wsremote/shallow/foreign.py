@@ -7,11 +7,11 @@ import sys
 from abc import ABCMeta
 from typing import Any, Final
 
-from wsremote.client.metaclass import ShallowClass
-from wsremote.protocol.specials import FORWARDED
-from wsremote.tree.introspection import is_class
-from wsremote.tree.nodes import ClassNode, FunctionNode, Node
-from wsremote.tree.signature import signature_of
+from ..protocol.specials import FORWARDED
+from ..tree.introspection import is_class
+from ..tree.nodes import ClassNode, FunctionNode, Node
+from ..tree.signature import signature_of
+from .metaclass import ShallowClass
 
 __all__ = ["forwarding_node", "local_base"]
 

@@ -11,7 +11,7 @@ import functools
 import itertools
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from wsremote.tree.signature import Placeholder
+from ..tree.signature import Placeholder
 
 if TYPE_CHECKING:
     from types import CodeType

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import FunctionType, ModuleType
 
-    from wsremote.protocol.messages import Target
-    from wsremote.tree.info import InfoTree
+    from ..protocol.messages import Target
+    from ..tree.info import InfoTree
 
 __all__ = ["Caller", "Home"]
 

@@ -10,16 +10,16 @@ from __future__ import annotations
 from abc import ABCMeta
 from typing import TYPE_CHECKING, Any, Final
 
-from wsremote.client.names import INTERNAL, is_probe
-from wsremote.codec.names import builtin_name
-from wsremote.tree.signature import to_inspect
+from ..codec.names import builtin_name
+from ..tree.signature import to_inspect
+from .names import INTERNAL, is_probe
 
 if TYPE_CHECKING:
     import inspect
     from collections.abc import Callable, Iterator
 
-    from wsremote.client.classes import Classes
-    from wsremote.tree.nodes import ClassNode
+    from ..tree.nodes import ClassNode
+    from .classes import Classes
 
 __all__ = ["ClassVariable", "Lazy", "LazyMethod", "LazyReference", "ShallowClass", "ShallowEnum"]
 

@@ -15,20 +15,9 @@ from collections.abc import Callable
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, Final
 
-from wsremote.client.foreign import forwarding_node, local_base
-from wsremote.client.metaclass import (
-    ClassVariable,
-    Lazy,
-    LazyMethod,
-    LazyReference,
-    ShallowClass,
-    ShallowEnum,
-)
-from wsremote.client.names import INTERNAL, is_dunder
-from wsremote.client.proxy import Attributes
-from wsremote.protocol.specials import FORWARDED
-from wsremote.tree.introspection import is_class
-from wsremote.tree.nodes import (
+from ..protocol.specials import FORWARDED
+from ..tree.introspection import is_class
+from ..tree.nodes import (
     OBJECT,
     ClassNode,
     FunctionNode,
@@ -37,10 +26,21 @@ from wsremote.tree.nodes import (
     ReferenceNode,
     VariableNode,
 )
+from .foreign import forwarding_node, local_base
+from .metaclass import (
+    ClassVariable,
+    Lazy,
+    LazyMethod,
+    LazyReference,
+    ShallowClass,
+    ShallowEnum,
+)
+from .names import INTERNAL, is_dunder
+from .proxy import Attributes
 
 if TYPE_CHECKING:
-    from wsremote.client.caller import Home
-    from wsremote.client.source import Functions
+    from .caller import Home
+    from .source import Functions
 
 __all__ = ["Classes"]
 

@@ -14,14 +14,14 @@ import inspect
 from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
-from wsremote.client.names import host_of
-from wsremote.client.templates import WITH_FIRST, Role, given, template
-from wsremote.tree.introspection import is_name
-from wsremote.tree.nodes import ClassNode, FunctionNode, Parameter, Signature
-from wsremote.tree.signature import Annotation, Placeholder, to_inspect
+from ..tree.introspection import is_name
+from ..tree.nodes import ClassNode, FunctionNode, Parameter, Signature
+from ..tree.signature import Annotation, Placeholder, to_inspect
+from .names import host_of
+from .templates import WITH_FIRST, Role, given, template
 
 if TYPE_CHECKING:
-    from wsremote.client.caller import Caller
+    from .caller import Caller
 
 __all__ = ["Functions"]
 

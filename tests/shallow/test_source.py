@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from wsremote.client.source import Functions
-from wsremote.client.templates import given
+from wsremote.shallow.source import Functions
+from wsremote.shallow.templates import given
 from wsremote.tree.nodes import FunctionNode, Parameter, Signature
 from wsremote.tree.signature import Placeholder
 

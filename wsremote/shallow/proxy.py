@@ -12,16 +12,16 @@ import inspect
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
-from wsremote.client.names import INTERNAL, is_dunder, is_probe
-from wsremote.codec.faults import REMOTE_TEXT
-from wsremote.errors import WsRemoteError
+from ..codec.faults import REMOTE_TEXT
+from ..errors import WsRemoteError
+from .names import INTERNAL, is_dunder, is_probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from wsremote.client.caller import Caller
-    from wsremote.tree.nodes import PropertyNode
+    from ..tree.nodes import PropertyNode
+    from .caller import Caller
 
 __all__ = ["HANDLE", "Attributes", "handle_of", "label"]
 

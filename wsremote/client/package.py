@@ -8,22 +8,22 @@ from collections import deque
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from wsremote.client.classes import Classes
-from wsremote.client.copies import OwnedCopy, copied, copy_class, refresh
-from wsremote.client.metaclass import ShallowClass
-from wsremote.client.modules import ShallowModule, bare_module, make_module
-from wsremote.client.proxy import HANDLE, label
-from wsremote.client.source import Functions
-from wsremote.errors import StaleHandle
-from wsremote.tree.nodes import ClassNode, FunctionNode, Node, ReferenceNode
+from ..errors import StaleHandle
+from ..shallow.classes import Classes
+from ..shallow.metaclass import ShallowClass
+from ..shallow.proxy import HANDLE, label
+from ..shallow.source import Functions
+from ..tree.nodes import ClassNode, FunctionNode, Node, ReferenceNode
+from .copies import OwnedCopy, copied, copy_class, refresh
+from .modules import ShallowModule, bare_module, make_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from wsremote.client.caller import Caller
-    from wsremote.tree.info import InfoTree
+    from ..shallow.caller import Caller
+    from ..tree.info import InfoTree
 
-__all__ = ["Shallow"]
+__all__ = ["ShallowPackage"]
 
 _MAX_HOPS: Final = 20  # from reference to reference; a longer chain is a circle
 
@@ -39,7 +39,7 @@ class _Receipt(weakref.ref[Any]):
         self.count = 0
 
 
-class Shallow:
+class ShallowPackage:
     """What a session's user imports. Never shared between sessions.
 
     Args:
