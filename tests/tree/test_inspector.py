@@ -262,9 +262,9 @@ def test_instance_data_that_the_class_knows_of(sample: Inventory) -> None:
     """Slots, dataclass fields and annotations are properties; frozen ones cannot be set."""
     assert kinds(cls(sample, "classes:Slots")) == {"x": "property", "y": "property"}
     item = cls(sample, "values:Item")
-    assert item.members["price"] == PropertyNode("price", None, "float", True)
+    assert item.members["price"] == PropertyNode("price", None, "float", True, asked=True)
     assert item.members["shop"].kind == "variable"
-    assert cls(sample, "values:Point").members["y"] == PropertyNode("y", None, "int", False)
+    assert cls(sample, "values:Point").members["y"] == PropertyNode("y", None, "int", False, asked=True)
     assert str(item.signature) == (
         "(name: str, price: float = 0.0, tags: list[str] = <factory>) -> None"
     )
@@ -295,8 +295,8 @@ def test_traits_bases_and_metaclass(sample: Inventory) -> None:
         "values:Colour": ("enum",),
         "values:Item": ("dataclass",),
         "values:Pair": ("namedtuple",),
-        "classes:Shape": ("abstract",),
-        "classes:Square": (),
+        "classes:Shape": ("abstract", "virtual"),
+        "classes:Square": ("virtual",),
         "classes:Box": ("generic",),
         "classes:Account": (),
     }

@@ -51,7 +51,7 @@ class HandleTable:
         limit: Objects held at once.
     """
 
-    __slots__ = ("_by_handle", "_by_identity", "_limit", "_lock", "_numbers")
+    __slots__ = ("_by_handle", "_by_identity", "_kept", "_limit", "_lock", "_numbers")
 
     def __init__(self, lock: AbstractContextManager[Any, Any], *, limit: int = MAX_HANDLES) -> None:
         self._lock = lock
@@ -62,10 +62,12 @@ class HandleTable:
         self._by_handle: dict[int, _Lent] = {}
         # The same entries by id() of the object.
         self._by_identity: dict[int, _Lent] = {}
+        # Handles that are lent for the whole session.
+        self._kept: set[int] = set()
 
     def __len__(self) -> int:
-        """How many objects the other side holds."""
-        return len(self._by_handle)
+        """How many objects the other side holds, without those it has for the whole session."""
+        return len(self._by_handle) - len(self._kept)
 
     def __contains__(self, handle: int) -> bool:
         """Whether the other side holds `handle`."""
@@ -88,7 +90,7 @@ class HandleTable:
             if lent is not None:
                 lent.sendings += 1
                 return lent.handle
-            if len(self._by_handle) >= self._limit:
+            if len(self) >= self._limit:
                 raise LimitExceeded(
                     f"this session holds {self._limit} remote objects, as many as it may: drop"
                     " some of them (`del`), or start the server with a higher --max-handles"
@@ -96,6 +98,21 @@ class HandleTable:
             lent = _Lent(value, next(self._numbers), class_number)
             self._by_handle[lent.handle] = self._by_identity[id(value)] = lent
             return lent.handle
+
+    def keep(self, value: object, class_number: int = 0) -> int:
+        """Lend an object for the whole session, and give its handle.
+
+        That is how classes are lent: they outlive their instances. Not counted by `len`.
+
+        Raises:
+            LimitExceeded: As `lend`.
+        """
+        with self._lock:
+            handle = self.lend(value, class_number)
+            if handle in self._kept:
+                self._by_handle[handle].sendings -= 1
+            self._kept.add(handle)
+            return handle
 
     def release(self, handle: int, count: int) -> bool:
         """Take back sendings of a handle. Gives whether the object is now free.
@@ -127,6 +144,7 @@ class HandleTable:
             lent.sendings -= count
             if lent.sendings:
                 return False
+            self._kept.discard(handle)
             del self._by_handle[handle], self._by_identity[id(lent.value)]
         return True
 
@@ -162,6 +180,7 @@ class HandleTable:
         """Let go of everything: the session is over."""
         with self._lock:
             freed, self._by_handle, self._by_identity = self._by_handle, {}, {}
+            self._kept.clear()
         # Finalizers run here, outside the lock.
         freed.clear()
 

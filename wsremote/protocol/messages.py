@@ -30,12 +30,14 @@ __all__ = [
     "Bye",
     "Cancel",
     "Challenge",
+    "Changes",
     "Chunk",
     "ClassInfo",
     "Exec",
     "Fault",
     "Fetch",
     "Hello",
+    "Leave",
     "Message",
     "Modules",
     "Numbered",
@@ -48,6 +50,7 @@ __all__ = [
     "Release",
     "Result",
     "Target",
+    "Warned",
     "Welcome",
 ]
 
@@ -66,6 +69,11 @@ class Op(enum.IntEnum):
     SET = 3  # target.name = args[0]
     DELETE = 4  # del target.name
     SPECIAL = 5  # the special method `name` (of protocol/specials.py) of the target
+    DEFINE = 6  # a class derived from the server's; of the target: one name of its body again
+    INHERITED = 7  # super(...).name as the target class, its own attribute included, has it
+    REFRESH = 8  # the target is mirrored: send what has changed in it, all of it if `whole`
+    BROWSE = 10  # what a served module holds beside its attributes: `name` says what of it
+    LOAD = 9  # args[0]: a pickle that the special method `__reduce_ex__` of an object gave
 
 
 class Hello(NamedTuple):
@@ -189,10 +197,21 @@ class Output(NamedTuple):
     text: str
 
 
+class Warned(NamedTuple):
+    """A warning that was raised in a call; `codec.warned` knows the payload."""
+
+    seq: int
+    ack: int
+    call: int
+    payload: bytes
+
+
 class ClassInfo(NamedTuple):
     """Before the first handle of a class: the number it has in this session.
 
-    `node` is None if the class is in the tree under `path`, else its JSON document.
+    `node` is None if the class is in the tree under `path`, else its JSON document. `handle`
+    is the sender's of the class itself, lent for the whole session, so that it can be a target;
+    None if the other side may hold objects of the class and not use the class.
     """
 
     seq: int
@@ -200,6 +219,18 @@ class ClassInfo(NamedTuple):
     number: int
     path: str
     node: bytes | None
+    handle: int | None
+
+
+class Changes(NamedTuple):
+    """Server: what has changed in containers that the client mirrors.
+
+    `document` is a payload, `(version, (handle, change...), ...)`; see docs/protocol.md.
+    """
+
+    seq: int
+    ack: int
+    document: bytes
 
 
 class Release(NamedTuple):
@@ -216,6 +247,14 @@ class Cancel(NamedTuple):
     seq: int
     ack: int
     call: int
+
+
+class Leave(NamedTuple):
+    """The thread of a lane of mine has ended: what waits in it still runs, and nothing follows."""
+
+    seq: int
+    ack: int
+    lane: int
 
 
 class Chunk(NamedTuple):
@@ -265,9 +304,12 @@ Message = (
     | Result
     | Fault
     | Output
+    | Warned
     | ClassInfo
+    | Changes
     | Release
     | Cancel
+    | Leave
     | Chunk
     | Ack
     | Ping
@@ -275,7 +317,7 @@ Message = (
     | Bye
 )
 
-Numbered = Exec | Result | Fault | Output | ClassInfo | Release | Cancel
+Numbered = Exec | Result | Fault | Output | Warned | ClassInfo | Changes | Release | Cancel | Leave
 """The messages that change a session's state; each has its place in the sequence."""
 
 NUMBERED: Final = typing.get_args(Numbered)
@@ -296,6 +338,9 @@ TYPES: Final[dict[int, type[Message]]] = {
     20: ClassInfo,
     21: Release,
     22: Cancel,
+    23: Warned,
+    24: Leave,
+    25: Changes,
     32: Chunk,
     33: Ack,
     34: Ping,

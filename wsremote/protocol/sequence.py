@@ -31,13 +31,15 @@ class Sequence:
     the next is admitted, any other is a violation.
     """
 
-    __slots__ = ("acked", "acknowledged", "received", "sent")
+    __slots__ = ("acked", "acknowledged", "leaving", "received", "sent")
 
     def __init__(self) -> None:
         # Highest number given to a message of this side.
         self.sent = 0
         # Highest number admitted from the other side.
         self.received = 0
+        # Highest number of this side in a write of more than two messages.
+        self.leaving = 0
         # Highest number of this side that the other has acknowledged.
         self.acked = 0
         # Highest number of the other side that a message of this side has acknowledged.
@@ -88,8 +90,8 @@ class Sequence:
         Raises:
             RemoteProtocolError: It cannot have what was never sent.
         """
-        # One message may be on its way whose sender has not said `left()` yet.
-        if ack > self.sent + 1:
+        # A message, and a release in front of it, may have arrived before their sender notes it.
+        if ack > self.sent + 2 and ack > self.leaving:
             raise RemoteProtocolError(f"message {ack} is acknowledged, and {self.sent} were sent")
         self.acked = max(self.acked, ack)
 

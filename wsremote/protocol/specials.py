@@ -1,20 +1,30 @@
-"""The special methods, in one table: forwarded to the server, or answered here.
+"""The names with two underscores, in one table: who answers for each, and how.
 
-`docs/semantics.md` prints this table. Python looks special methods up on the
-class, so the shallow class of a served class has a forwarding method for each
-name of `FORWARDED` that the server's class defines somewhere in its MRO, except
-where only `object` defines it: the shallow class inherits that as well.
+`docs/semantics.md` prints this table. Python looks special methods up on the class, so the
+class that stands for one of the other side has a method for each name that the original
+defines somewhere in its MRO, except where only `object` defines it: it inherits that as well.
 
-Names that stand in none of the sets are never forwarded: `__del__`, `__getattribute__`,
-`__init_subclass__`, the pickle protocol (a handle has its own), and protocols
-that carry pointers (`__array_interface__`, the buffer protocol).
+===========  ==============================================================================
+FORWARDED    `Op.SPECIAL`, one message each: what syntax and functions of Python ask for.
+             `protocol.operators` says how each one runs
+by name      `Op.METHOD`, one message each: every other name of a class's own (`__init__` on
+             the class path, `__getstate__`, `__array__`, `__html__`, ...)
+ATTRIBUTES   data of functions and of what behaves like one (`__name__`, `__wrapped__`):
+             read and set on the other side, one message each
+LOCAL        answered by the class itself, whose docstrings say how; some ask the other side
+NEVER        not there: what would run at any moment, lead into the interpreter, or carry a
+             pointer to memory of the other process
+===========  ==============================================================================
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["FORWARDED", "LOCAL"]
+__all__ = ["ATTRIBUTES", "FLOW", "FORWARDED", "LOCAL", "NEVER", "goes_by_name"]
+
+FLOW: Final = "__wsremote_flow__"
+"""Name of the attribute of a function that says how a call of it goes on, as a tree's node does."""
 
 _BINARY: Final = (
     "add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow",
@@ -35,18 +45,46 @@ FORWARDED: Final = frozenset(
         *("__iter__", "__next__", "__reversed__"),
         *("__aiter__", "__anext__", "__await__"),
         *("__enter__", "__exit__", "__aenter__", "__aexit__"),
-        *("__repr__", "__str__", "__format__", "__bytes__", "__fspath__"),
+        *("__repr__", "__str__", "__format__", "__bytes__", "__fspath__", "__sizeof__"),
         *("__call__", "__copy__", "__deepcopy__"),
+        *("__get__", "__set__", "__delete__", "__set_name__"),
     ]
 )
-"""Sent to the server as `Op.SPECIAL`, one message each."""
+"""Sent to the other side as `Op.SPECIAL`, one message each."""
+
+ATTRIBUTES: Final = frozenset(
+    [
+        *("__name__", "__qualname__", "__module__", "__doc__", "__wrapped__", "__signature__"),
+        *("__annotations__", "__defaults__", "__kwdefaults__", "__self__", "__func__"),
+    ]
+)
+"""What functions have, and objects that are called like functions may have."""
 
 LOCAL: Final = frozenset(
     [
-        *("__init__", "__new__", "__class__", "__dict__", "__doc__", "__module__"),
-        *("__getattr__", "__setattr__", "__delattr__", "__dir__", "__sizeof__"),
-        *("__init_subclass__", "__subclasshook__", "__class_getitem__"),
-        *("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__"),
+        *("__new__", "__class__", "__dict__", "__doc__", "__module__", "__weakref__", "__slots__"),
+        *("__getattr__", "__setattr__", "__delattr__", "__dir__", "__signature__"),
+        *("__subclasshook__", "__init_subclass__", "__class_getitem__", "__reduce_ex__"),
+        "__match_args__",
+        *("__instancecheck__", "__subclasscheck__", "__prepare__", "__abstractmethods__"),
+        *("__annotations__", "__parameters__", "__orig_bases__", "__type_params__"),
     ]
 )
-"""Answered by the shallow class itself; its docstrings say how."""
+"""Answered by the class that stands for the other side's; its docstrings say how."""
+
+NEVER: Final = frozenset(
+    [
+        *("__del__", "__getattribute__", "__subclasses__", "__mro__", "__bases__", "__base__"),
+        *("__globals__", "__code__", "__closure__", "__builtins__", "__loader__", "__spec__"),
+        *("__buffer__", "__release_buffer__", "__array_interface__", "__array_struct__"),
+        *("__cuda_array_interface__", "__dlpack__", "__dlpack_device__"),
+        *("__arrow_c_array__", "__arrow_c_schema__", "__arrow_c_stream__"),
+        *("__thisclass__", "__self_class__", "__text_signature__", "__objclass__"),
+    ]
+)
+"""Not there on the class that stands for the other side's, and refused by the server."""
+
+
+def goes_by_name(name: str) -> bool:
+    """Whether a special method that a class defines is called by its name, `Op.METHOD`."""
+    return name not in FORWARDED and name not in LOCAL and name not in NEVER

@@ -34,12 +34,14 @@ from .messages import (
     Bye,
     Cancel,
     Challenge,
+    Changes,
     Chunk,
     ClassInfo,
     Exec,
     Fault,
     Fetch,
     Hello,
+    Leave,
     Modules,
     Open,
     Output,
@@ -48,6 +50,7 @@ from .messages import (
     Refused,
     Release,
     Result,
+    Warned,
     Welcome,
 )
 
@@ -71,14 +74,14 @@ class State(enum.Enum):
 
 Table = dict[State, dict[type["Message"], State]]
 
-_BOTH_WAYS: Final = (Exec, Result, Fault, Release, Cancel, Chunk, ClassInfo, Ack, Ping, Pong)
+_BOTH_WAYS: Final = (Exec, Result, Fault, Release, Cancel, Leave, Chunk, ClassInfo, Ack, Ping, Pong)
 
 # What each side accepts from the other, and the state it is in afterwards.
 CLIENT: Final[Table] = {
     State.GREETED: {Challenge: State.OPENING, Refused: State.CLOSED},
     State.OPENING: {Welcome: State.OPEN, Refused: State.CLOSED},
     State.OPEN: {
-        **dict.fromkeys((*_BOTH_WAYS, Output, Modules), State.OPEN),
+        **dict.fromkeys((*_BOTH_WAYS, Output, Warned, Changes, Modules), State.OPEN),
         Bye: State.CLOSED,
     },
 }

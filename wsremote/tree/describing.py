@@ -7,20 +7,20 @@ import functools
 import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from enum import Enum
 from types import (
     ClassMethodDescriptorType,
     FunctionType,
+    MappingProxyType,
     MethodDescriptorType,
     MethodType,
 )
 from typing import Any
 
+from .abstract import registered_with
 from .introspection import (
     annotations_of,
     bases_of,
     class_path,
-    flags_of,
     flow_of,
     instance_dict,
     is_class,
@@ -45,11 +45,13 @@ from .nodes import (
     ReferenceNode,
     VariableNode,
 )
+from .own_names import is_own_data, own_names
 from .signature import signature_of
+from .traits import fields_of, fixed_of, traits_of
 
 __all__ = ["Describer", "describe_class", "nested_classes"]
 
-_ABSTRACT = 1 << 20  # Py_TPFLAGS_IS_ABSTRACT, as in `inspect.isabstract`
+_NO_PATHS: Mapping[int, str] = MappingProxyType({})
 # Classes of a package often have the same attributes, and nodes are costly to make.
 _variable = functools.lru_cache(maxsize=16384)(VariableNode)
 # Names like special methods that hold data or that every class has.
@@ -62,11 +64,20 @@ _NO_SPECIALS = frozenset(
 )
 
 
-def describe_class(cls: type) -> ClassNode:
-    """The node of any class, also of one that is in no tree, named as it names itself."""
+# Whose descriptors give themselves, or nothing of use, when they are read from a class.
+_QUIET = frozenset(["builtins", "functools", "types", "enum", "collections", "_collections"])
+
+
+def describe_class(cls: type, paths: Mapping[int, str] = _NO_PATHS) -> ClassNode:
+    """The node of any class, also of one that is in no tree, named as it names itself.
+
+    Args:
+        cls: The class.
+        paths: Names for the other classes that the node mentions, by id; without, their own.
+    """
     root = sys.modules.get((module_of(cls) or "").partition(".")[0])
     sources = SourceMap(folder_of(root) if is_module(root) else [])
-    return Describer(sources, {}, None).lone_class(cls)
+    return Describer(sources, paths, None).lone_class(cls)
 
 
 def nested_classes(cls: type) -> Iterator[tuple[str, type]]:
@@ -151,7 +162,7 @@ class Describer:
     def class_(self, name: str, cls: type, module: str, qualname: str) -> ClassNode:
         """The node of a class that is found at `module:qualname`."""
         mro = mro_of(cls)
-        traits = tuple(_traits(cls))
+        traits = tuple(traits_of(cls))
         members: dict[str, Node] = {}
         specials: list[str] = []
         unset: list[str] = []
@@ -176,6 +187,9 @@ class Describer:
             _text(namespace_of(cls).get("__doc__")),
             file,
             line,
+            registered=tuple(registered_with(cls)),
+            fixed=fixed_of(cls),
+            fields=fields_of(cls),
         )
 
     def is_base_hidden(self, base: type) -> bool:
@@ -215,11 +229,15 @@ class Describer:
                 if name[:1] != "_" and is_name(name):
                     value = constant_text((instance_dict(constant) or {}).get("_value_"))
                     members.setdefault(name, VariableNode(name, path, value))
+        for name, asked in own_names(owner):
+            members.setdefault(name, PropertyNode(name, settable=True, asked=asked))
         settable = not _is_frozen(namespace)
         fields = set(_fields(namespace, notes))
         for name in notes:
             if name in fields and name not in members:
-                members[name] = PropertyNode(name, None, annotation_text(notes[name]), settable)
+                # The class may have a default under the name, now or later.
+                note = annotation_text(notes[name])
+                members[name] = PropertyNode(name, None, note, settable, asked=True)
         body = qualname_of(owner) + "."
         defined: dict[str, Any] = {}
         assigned: dict[str, Any] = {}
@@ -273,7 +291,8 @@ class Describer:
         if settable or lookup(kind, "__get__") is not None:
             note = annotation_text(notes[name]) if name in notes else None
             doc = _text(native_attribute(value, "__doc__"))
-            return PropertyNode(name, doc, note, settable and "namedtuple" not in traits)
+            asked = module_of(kind) not in _QUIET and "namedtuple" not in traits
+            return PropertyNode(name, doc, note, settable and "namedtuple" not in traits, asked)
         return self.variable(name, value)
 
     def _class_member(
@@ -337,26 +356,11 @@ def _is_frozen(namespace: Mapping[str, Any]) -> bool:
     return params is not None and native_attribute(params, "frozen") is True
 
 
-def _traits(cls: type) -> Iterator[str]:
-    if issubclass(cls, BaseException):
-        yield "exception"
-    if issubclass(cls, Enum):
-        yield "enum"
-    if "__dataclass_fields__" in namespace_of(cls):
-        yield "dataclass"
-    if flags_of(cls) & _ABSTRACT:
-        yield "abstract"
-    if issubclass(cls, typing.Generic):
-        yield "generic"
-    if issubclass(cls, tuple) and type(lookup(cls, "_fields")) is tuple:
-        yield "namedtuple"
-
-
 def _add_specials(cls: type, specials: list[str], unset: list[str]) -> None:
     for name, value in namespace_of(cls).items():
         if name[:2] != "__" or name[-2:] != "__" or name in _NO_SPECIALS or not is_name(name):
             continue
-        if name in specials or name in unset:
+        if name in specials or name in unset or is_own_data(value):
             continue
         if value is None:
             unset.append(name)

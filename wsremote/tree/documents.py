@@ -24,6 +24,7 @@ from .introspection import is_name
 from .nodes import (
     OBJECT,
     ClassNode,
+    FieldNode,
     FunctionNode,
     ModuleNode,
     Node,
@@ -107,6 +108,8 @@ def _write_member(node: Node, module: str, qualname: str, file: str | None) -> D
         data["value"] = node.value
     if type(node) is PropertyNode and node.settable:
         data["settable"] = True
+    if type(node) is PropertyNode and node.asked:
+        data["asked"] = True
     if node.doc is not None:
         data["doc"] = node.doc
     return data
@@ -175,9 +178,14 @@ def _write_class(node: ClassNode, module: str, qualname: str, file: str | None) 
         ("traits", node.traits),
         ("specials", node.specials),
         ("unset", node.unset),
+        ("registered", node.registered),
     ):
         if names:
             data[key] = names
+    if node.fixed:
+        data["fixed"] = dict(node.fixed)
+    if node.fields:
+        data["fields"] = [[f.name, f.type, f.factory, *f.flags] for f in node.fields]
     if node.signature is not None:
         data["signature"] = _write_signature(node.signature)
     _write_place(data, node, module, qualname, file)
@@ -302,7 +310,9 @@ def _read_member(name: str, data: Data, module: str, qualname: str, file: str | 
         return ReferenceNode(name, _text(data, "target"))
     if kind == "property":
         doc, type_ = _optional(data, "doc"), _optional(data, "type")
-        return PropertyNode(name, doc, type_, _flag(data, "settable", False))
+        return PropertyNode(
+            name, doc, type_, _flag(data, "settable", False), _flag(data, "asked", False)
+        )
     _fail(f"{name!r} is of the unknown kind {kind!r}")
 
 
@@ -353,7 +363,28 @@ def _read_class(data: Data, module: str, qualname: str, file: str | None) -> Cla
         _optional(data, "doc"),
         file,
         _line(data),
+        _texts(data, "registered"),
+        {key: _texts(_mapping(data, "fixed"), key) for key in _mapping(data, "fixed")},
+        _fields(data),
     )
+
+
+def _fields(data: Data) -> tuple[FieldNode, ...]:
+    items = data.get("fields", [])
+    if type(items) is not list:
+        _fail("'fields' is no list")
+    return tuple(map(_field, items))
+
+
+def _field(item: object) -> FieldNode:
+    if type(item) is not list or len(item) < 3:
+        _fail("a field is a list of its name, its type, its factory and what it does")
+    name, type_, factory, *flags = item
+    if type(name) is not str or not all(type(flag) is str for flag in flags):
+        _fail("the name of a field and what it does are texts")
+    if not {type(type_), type(factory)} <= {str, type(None)}:
+        _fail(f"the type of field {name!r} and its factory are texts")
+    return FieldNode(name, type_, tuple(flags), factory)
 
 
 def _specials(data: Data, key: str) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 import json
@@ -13,6 +12,7 @@ from typing import Any
 from ..errors import RemoteProtocolError
 from .documents import module_from
 from .introspection import is_name
+from .nearest import nearest
 from .nodes import ClassNode, ModuleNode, Node, ReferenceNode, digest_of
 
 __all__ = ["InfoTree", "ModuleView"]
@@ -70,7 +70,8 @@ class InfoTree(Mapping[str, ModuleNode]):
         """
         if module not in self._nodes:
             node = module_from(self._document(module))
-            if node.name != module:
+            # A second name of a module has the document of the first.
+            if self._digests.get(node.name) != self._digests[module]:
                 raise RemoteProtocolError(f"the document of {module!r} describes {node.name!r}")
             self._nodes[module] = node
         return self._nodes[module]
@@ -215,8 +216,8 @@ def _member(node: ModuleNode | Node, name: str, path: str) -> Node:
 
 
 def _hint(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {close[0]}?" if close else ""
+    near = nearest(name, known)
+    return f"; did you mean {near}?" if near else ""
 
 
 def _count(name: str, below: int) -> str:

@@ -34,6 +34,7 @@ from .introspection import (
 from .inventory import Inventory
 from .location import SourceMap, folder_of
 from .nodes import ClassNode, ModuleNode, Node, ReferenceNode, digest_of
+from .traits import metaclasses_of
 from .visibility import EXCLUDED, Visibility
 from .walk import import_packages
 
@@ -90,14 +91,16 @@ def _inspect(
     folders = [folder for name in names for folder in folder_of(_top_level(name))]
     describer = Describer(SourceMap(folders), listing.paths, is_hidden)
     documents: dict[str, bytes] = {}
-    digests: list[list[str]] = []
+    digests: dict[str, str] = {}
     for name in listing.served:
-        document = document_of(_describe_module(name, listing, describer))
-        digest = digest_of(document)
-        documents[digest] = document
-        digests.append([name, digest])
-    index = {"packages": names, "modules": digests, "failures": failures}
-    return Inventory(index, documents, listing.objects, listing.paths, visibility)
+        if listing.canonical(name) == name:
+            document = document_of(_describe_module(name, listing, describer))
+            digest = digests[name] = digest_of(document)
+            documents[digest] = document
+    # A second name of a module has the document of the first.
+    entries = [[name, digests[listing.canonical(name)]] for name in listing.served]
+    index = {"packages": names, "modules": entries, "failures": failures}
+    return Inventory(index, documents, listing.objects, listing.paths, visibility, folders)
 
 
 @contextmanager
@@ -148,7 +151,7 @@ def _add_bases(
     cls: type, paths: Mapping[int, str], describer: Describer, bases: dict[str, ClassNode]
 ) -> None:
     """Add the classes that a class inherits from and that are not in the tree."""
-    for base in mro_of(cls)[1:]:
+    for base in (*mro_of(cls)[1:], *metaclasses_of(cls)):
         if id(base) not in paths and module_of(base) != "builtins":
             if not describer.is_base_hidden(base):
                 bases.setdefault(class_path(base), describer.lone_class(base))
@@ -189,12 +192,20 @@ class _Listing:
         self._own: dict[str, bool] = {}
         # Where classes and functions are found, by id, as module and name.
         self._places: dict[int, list[tuple[str, str]]] = {}
-        self.members = {name: dict(self._list(name)) for name in modules}
+        self._canonical = _canonical_names(modules)
+        self.members = {
+            name: dict(self._list(name)) if self._canonical[name] == name else {}
+            for name in modules
+        }
         self.served = self._serve()
         self.objects: dict[str, object] = {}
         self.paths: dict[int, str] = {}
         self._settle_modules()
         self._settle_names()
+
+    def canonical(self, module: str) -> str:
+        """The name under which a module is described: the same for all that it has."""
+        return self._canonical[module]
 
     def exports(self, module: str) -> tuple[str, ...] | None:
         """The module's `__all__` without the names that are hidden.
@@ -242,10 +253,8 @@ class _Listing:
                 # Known by its own name everywhere: an alias (`numpy.error`) is a variable.
                 return exported
             if exported or home is None or home == module or self._is_own(home):
-                # A dunder function or class is machinery such as `__getattr__`.
-                if name[:2] != "__" or exported:
-                    self._places.setdefault(id(value), []).append((module, name))
-                    return True
+                self._places.setdefault(id(value), []).append((module, name))
+                return True
             return False
         if exported:
             return True
@@ -275,14 +284,13 @@ class _Listing:
                 while name in self.modules:
                     served.add(name)
                     name = name.rpartition(".")[0]
-        return [name for name in self.modules if name in served]
+        return [name for name in self.modules if self._canonical[name] in served]
 
     def _settle_modules(self) -> None:
         for name in self.served:
             module = self.modules[name]
             self.objects[name] = module
-            if id(module) not in self.paths or module_dict(module).get("__name__") == name:
-                self.paths[id(module)] = name
+            self.paths[id(module)] = self._canonical[name]
 
     def _settle_names(self) -> None:
         """Give each listed class and function its path: where it is defined, if that is listed."""
@@ -305,6 +313,15 @@ class _Listing:
                 self.paths[id(inner)] = f"{path}.{name}"
                 self.objects[f"{path}.{name}"] = inner
                 self._settle_nested(f"{path}.{name}", inner)
+
+
+def _canonical_names(modules: Mapping[str, ModuleType]) -> dict[str, str]:
+    """The name of each module by all names that it has: the one it says, else the first."""
+    first: dict[int, str] = {}
+    for name, module in modules.items():
+        if id(module) not in first or module_dict(module).get("__name__") == name:
+            first[id(module)] = name
+    return {name: first[id(module)] for name, module in modules.items()}
 
 
 def _is_builtin(cls: type) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Final
 __all__ = [
     "OBJECT",
     "ClassNode",
+    "FieldNode",
     "FunctionNode",
     "ModuleNode",
     "Node",
@@ -159,12 +160,14 @@ class PropertyNode:
     Attributes:
         type: The annotation of its getter as text; None if there is none.
         settable: Whether the descriptor has a setter.
+        asked: Whether it answers for the class too: a descriptor of the package's own making.
     """
 
     name: str
     doc: str | None = None
     type: str | None = None
     settable: bool = False
+    asked: bool = False
     kind: ClassVar[str] = "property"
 
     def __str__(self) -> str:
@@ -189,6 +192,23 @@ class ReferenceNode:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldNode:
+    """A field of a dataclass.
+
+    Attributes:
+        type: Its annotation as text; None if there is none that can be shown.
+        flags: Of "init", "repr", "compare", "hash", "no hash", "kw_only", "default" (its class
+            attribute has it), "class" and "initial" (no real field: ClassVar and InitVar).
+        factory: The default factory as `module:qualname`; None if there is none.
+    """
+
+    name: str
+    type: str | None = None
+    flags: tuple[str, ...] = ()
+    factory: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ClassNode:
     """A class.
 
@@ -196,13 +216,21 @@ class ClassNode:
         bases: Direct bases as `module:qualname`, in order.
         mro: The whole method resolution order after the class itself, same form.
         metaclass: As `module:qualname`.
-        traits: Of "exception", "enum", "dataclass", "abstract", "generic", "namedtuple".
+        traits: Of "exception", "enum", "dataclass", "abstract", "generic", "namedtuple", "alias"
+            (`C[int]` is a `types.GenericAlias`), "virtual" (`issubclass` may know more than the
+            MRO says) and "judging" (`isinstance` runs code of the package's).
         members: What the class's own `__dict__` defines, by name. Data attributes of its
             instances that the class knows of (slots, dataclass fields, annotations) are
             `PropertyNode`.
         specials: Names of the special methods the class's own `__dict__` defines.
         unset: Special methods the class's own `__dict__` sets to None (`__hash__ = None`).
         signature: Of the constructor, without `self`; None where Python knows none.
+        registered: Abstract classes of the standard library that its instances are registered
+            with (`Mapping.register`), beside those of its MRO.
+        fixed: Tuples of names that Python reads from the class itself: `__match_args__`,
+            `__slots__`, `__abstractmethods__`, `_fields`, `__parameters__` (`T`, `*Ts`, `**P`), and
+            which arguments of `@dataclass` were true as `__dataclass_params__`.
+        fields: Those of a dataclass, the inherited ones too.
     """
 
     name: str
@@ -219,6 +247,9 @@ class ClassNode:
     doc: str | None = None
     file: str | None = None
     line: int | None = None
+    registered: tuple[str, ...] = ()
+    fixed: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)
+    fields: tuple[FieldNode, ...] = ()
     kind: ClassVar[str] = "class"
 
     @property

@@ -7,6 +7,7 @@ import inspect
 from types import CodeType, FunctionType, MethodType
 from typing import Any, Final
 
+from .hints import Annotation
 from .introspection import (
     annotations_of,
     is_class,
@@ -46,15 +47,6 @@ class Placeholder:
 
     def __hash__(self) -> int:
         return hash(self.text)
-
-
-class Annotation(str):
-    """The text of an annotation, shown as the source has it: without quotes."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 def signature_of(target: Any) -> Signature | None:

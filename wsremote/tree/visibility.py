@@ -43,6 +43,7 @@ class Visibility:
         self._expose = _matcher(expose)
         self._hide = _matcher([pattern for pattern in hide if _WILDCARDS & set(pattern)])
         self._expose_patterns = tuple(expose)
+        self._hide_patterns = tuple(pattern for pattern in hide if _WILDCARDS & set(pattern))
         # Names and modules taken out one by one, here or by the modules themselves.
         self._excluded = {pattern for pattern in hide if not _WILDCARDS & set(pattern)}
         # Hidden values by id, which the reference keeps from being given again.
@@ -114,6 +115,15 @@ class Visibility:
     def is_exposed(self, module: str) -> bool:
         """Whether a module is served for itself, not only for some of its names."""
         return self._expose is None or self._expose(module)
+
+    def is_whole(self, module: str) -> bool:
+        """Whether nothing in a module is hidden, nor may be by a pattern for what is in it."""
+        if self._is_module_hidden(module) or not self.is_exposed(module):
+            return False
+        if any(path.startswith(f"{module}:") for path in self._excluded):
+            return False
+        patterns = [pattern.partition(":") for pattern in self._hide_patterns]
+        return not any(colon and fnmatch.fnmatchcase(module, home) for home, colon, _ in patterns)
 
     def is_hidden(self, module: str, qualname: str = "") -> bool:
         """Whether a name, or a module if `qualname` is empty, must not be reached."""

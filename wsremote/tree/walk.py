@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import pkgutil
@@ -14,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from .introspection import is_module, is_name, module_dict
+from .nearest import nearest
 
 __all__ = ["import_packages"]
 
@@ -71,8 +71,8 @@ def _hint(missing: str) -> str:
         known = [f"{parent}.{info.name}" for info in pkgutil.iter_modules(path)]
     else:
         known = [info.name for info in pkgutil.iter_modules()] + sorted(sys.stdlib_module_names)
-    close = difflib.get_close_matches(missing, known, 1)
-    return f". Did you mean {close[0]!r}?" if close else ""
+    near = nearest(missing, known)
+    return f". Did you mean {near!r}?" if near else ""
 
 
 def _walk(
@@ -83,8 +83,8 @@ def _walk(
     failures: dict[str, str],
 ) -> None:
     """Import the submodules of a package, depth first; record each failure once."""
-    for short in _submodules(module):
-        child = f"{name}.{short}"
+    for child in _children(name, module):
+        short = child.rpartition(".")[2]
         if not is_name(short) or child in failures or not is_walked(child):
             continue
         if child not in modules:
@@ -98,8 +98,42 @@ def _walk(
             if not is_module(found):
                 failures[child] = f"TypeError: {_replaced(found)}"
                 continue
+            own = module_dict(found).get("__name__")
+            if own != child and type(own) is str and not is_walked(own):
+                continue
             modules[child] = found
-        _walk(child, modules[child], is_walked, modules, failures)
+        if module_dict(modules[child]).get("__name__") == child:
+            # Else it is another module under a second name, whose submodules have theirs.
+            _walk(child, modules[child], is_walked, modules, failures)
+
+
+def _children(name: str, module: ModuleType) -> Iterator[str]:
+    """Full names of the submodules: those on the disk, then those that code has made."""
+    known = set()
+    for short in _submodules(module):
+        known.add(short)
+        yield f"{name}.{short}"
+    # Not before: importing the others may have made them.
+    yield from (f"{name}.{short}" for short in sorted(_made(name, module) - known))
+
+
+def _made(name: str, module: ModuleType) -> set[str]:
+    """Names of submodules that code has put into `sys.modules`, or into the package.
+
+    Such as modules of a class of their own, or of an importer of their own. A module of another
+    package that stands in `sys.modules` under a name of this one is that package's.
+    """
+    prefix, root = f"{name}.", name.partition(".")[0]
+    found = set()
+    for full, value in [*sys.modules.items()]:
+        if full.startswith(prefix) and "." not in full[len(prefix) :] and is_module(value):
+            own = module_dict(value).get("__name__")
+            if type(own) is str and own.partition(".")[0] == root:
+                found.add(full[len(prefix) :])
+    for short, value in [*module_dict(module).items()]:
+        if is_module(value) and module_dict(value).get("__name__") == prefix + short:
+            found.add(short)
+    return found
 
 
 def _submodules(module: ModuleType) -> Iterator[str]:
@@ -131,6 +165,10 @@ def _import_submodule(parent: ModuleType, child: str, short: str) -> ModuleType:
     """
     held = module_dict(parent)
     before = held.get(short, _MISSING)
+    if is_module(before) and child not in sys.modules:
+        if module_dict(before).get("__name__") == child:
+            # Made by code, and put into the package only.
+            return before
     try:
         found = importlib.import_module(child)
     finally:
