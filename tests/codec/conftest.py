@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from wsremote.codec.faults import decode_fault, encode_fault
+from wsremote.codec.originals import Original
 from wsremote.codec.values import ValueCodec
 from wsremote.codec.writeback import (
     Snapshot,
@@ -48,6 +49,7 @@ class Side:
     classes: dict[int, type] = field(default_factory=dict)
     # What this side holds of the other, as long as it holds it.
     proxies: dict[int, Proxy] = field(default_factory=dict)
+    originals: dict[int, Original] = field(default_factory=dict)
     other: Side = field(init=False)
 
     def lend(self, value: object) -> tuple[int, int]:
@@ -60,18 +62,54 @@ class Side:
         self.sent[handle] += 1
         return handle, self.class_number(type(value))
 
+    def lend_class(self, cls: type) -> tuple[int, int]:
+        handle, number = self.lend(cls)
+        self.sent[handle] -= 1
+        return self.class_number(cls), handle
+
+    def borrow_class(self, number: int, handle: int) -> type:
+        return self.class_numbered(number)
+
     def unlend(self, handle: int) -> None:
         self.sent[handle] -= 1
 
     def borrowed(self, value: object) -> int | None:
         return value.handle if isinstance(value, Proxy) else None
 
-    def borrow(self, handle: int, number: int, content: object) -> object:
+    def borrow(self, handle: int, number: int) -> object:
+        return self.mirror(handle, number, None, 0)
+
+    def carry(self, handle: int, number: int, content: object) -> object:
+        return self.mirror(handle, number, content, 0)
+
+    def is_watched(self, value: object) -> bool:
+        return False
+
+    def lend_mirrored(self, value: object, content: Any) -> tuple[int, int, int]:
+        return *self.lend(value), 0
+
+    def mirror(self, handle: int, number: int, content: Any, version: int) -> object:
         cls = self.class_numbered(number)
         proxy = self.proxies.setdefault(handle, Proxy(handle, cls, content))
         self.other.sent[handle] -= 1
         proxy.content = content if content is not None else proxy.content
         return proxy
+
+    @property
+    def peer(self) -> str:
+        return "gpu-1" if not self.keeps_owned else "the client"
+
+    def lend_original(self, error: BaseException) -> int:
+        handle = self.handles.get(id(error))
+        if handle is None:
+            handle = self.handles[id(error)] = len(self.handles) + 1
+            self.table[handle] = error
+        self.sent[handle] += 1
+        return handle
+
+    def borrow_original(self, handle: int) -> Original:
+        self.other.sent[handle] -= 1
+        return self.originals.setdefault(handle, Original(handle))
 
     def lent(self, handle: int) -> object:
         if handle not in self.table:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import linecache
+import pickle
 import sqlite3
 import subprocess
 import traceback
@@ -14,7 +16,7 @@ import pytest
 from IPython.core.ultratb import VerboseTB
 
 from wsremote.codec.faults import REMOTE_TEXT, decode_fault, encode_fault
-from wsremote.errors import DecodeError, EncodeError, NotExposed, RemoteError
+from wsremote.errors import DecodeError, NotExposed, RemoteError
 
 
 class PickyError(ValueError):
@@ -131,7 +133,7 @@ def test_cause_context_and_notes(pair: Any) -> None:
     assert type(arrived.__cause__) is KeyError
     assert arrived.__cause__ is arrived.__context__
     assert arrived.__suppress_context__
-    assert arrived.__notes__ == ["mine", "raised on gpu-1"]
+    assert arrived.__notes__ == ["mine"]
     text = "".join(traceback.format_exception(arrived))
     assert "direct cause" in text
     hidden = raised(ValueError())
@@ -331,15 +333,68 @@ def test_an_exception_is_an_argument(pair: Any) -> None:
     assert type(pair.server_codec.decode_call(*request).kwargs["error"]) is PickyError
 
 
-def test_an_exception_inside_of_an_argument_is_refused(pair: Any) -> None:
-    """It has an identity, and a part of a container is no place to give that up."""
-    with pytest.raises(EncodeError, match="argument 1, item 0"):
-        pair.client_codec.encode_call(([KeyError()],), {})
+def test_an_exception_inside_of_an_argument(pair: Any) -> None:
+    """A copy with all it has, which comes home as the original; met twice it is one."""
+    error = raised(KeyError("k"))
+    error.add_note("here")
+    error.__cause__ = raised(ValueError("why"))
+    first, again = pair.there([error, error])
+    assert first is again
+    assert (type(first), first.args, first.__notes__) == (KeyError, ("k",), ["here"])
+    assert first.__cause__.args == ("why",)
+    assert first.__traceback__ is not None
+    assert pair.back([first])[0] is error
+    assert pair.back(copy.copy(first)) is not error
+
+
+def test_an_exception_that_holds_itself(pair: Any) -> None:
+    """In its arguments or attributes: its text stands there."""
+    error = ValueError("outer")
+    error.args = (error, 1)
+    error.inner = KeyError("inner")  # type: ignore[attr-defined]
+    error.inner.outer = error  # type: ignore[attr-defined]
+    arrived = pair.there(error)
+    assert type(arrived) is ValueError
+    assert arrived.args[1] == 1
+    assert type(arrived.inner) is KeyError
+
+
+def test_an_exception_that_comes_home_is_the_same_object(pair: Any) -> None:
+    """Raised by the client, seen by the server, raised through it: with what happened there."""
+    error = raised(PickyError(3, detail="d"))
+    kept = error._private
+    there = decode_fault(encode_fault(error, pair.client_codec), pair.server_codec, "the client")
+    assert type(there) is PickyError
+    assert there is not error
+    there.add_note("seen by the server")
+    there.code = 4
+    there.__cause__ = raised(OSError("cause"))
+    home = decode_fault(encode_fault(raised(there), pair.server_codec), pair.client_codec, "gpu-1")
+    assert home is error
+    assert home.__notes__ == ["seen by the server"]
+    assert home.code == 4
+    assert home._private is kept
+    assert type(home.__cause__) is OSError
+    functions = [frame.name for frame in traceback.extract_tb(home.__traceback__)]
+    assert functions == ["raised", "raised"]
+    files = [frame.filename for frame in traceback.extract_tb(home.__traceback__)]
+    assert files[0].startswith("<wsremote gpu-1>/")
+    assert files[1] == __file__
+
+
+def test_an_exception_that_comes_again_is_the_same_copy(pair: Any) -> None:
+    """As any object of the server is, for classes whose instances can be referred to weakly."""
+    error = PickyError(3, detail="d")
+    first = pair.back([error])[0]
+    error.add_note("later")
+    assert pair.back([error])[0] is first
+    assert first.__notes__ == ["later"]
+    assert pickle.loads(pickle.dumps(KeyError(1))).args == (1,)
 
 
 def record(name: str, attributes: dict[str, object]) -> list[object]:
     """One exception on the wire, of a class without number."""
-    return [name, None, ["text"], attributes, [], None, None, False, None, "text", False, []]
+    return [name, None, ["text"], attributes, [], None, None, False, None, "text", False, [], None]
 
 
 def test_a_served_class_is_found_by_its_path(pair: Any) -> None:
@@ -365,3 +420,4 @@ def test_the_class_of_an_exception_is_no_attribute(pair: Any) -> None:
     assert arrived.fine == 1
     sent = pair.server_codec.decode(encode_fault(raised(TalkingError(1)), pair.client_codec))
     assert sent[0][3] == {}
+    pair.client.unlend(sent[0][-1])

@@ -148,10 +148,18 @@ def test_fresh_arrays_are_writable(pair: Any) -> None:
     assert not pair.server.table
 
 
-def test_owned_arrays_are_read_only(pair: Any) -> None:
+def test_owned_arrays_are_mirrored(pair: Any) -> None:
     """The array itself, and views of its memory."""
     model = Model()
     for arrived in (pair.back(model.weights), pair.back(model.weights[1:])):
+        assert arrived.handle and type(arrived.content) is np.ndarray
+        pair.server.table.clear()
+
+
+def test_large_owned_arrays_are_read_only(pair: Any) -> None:
+    """The array itself, and views of its memory."""
+    kept = np.zeros(100_000)
+    for arrived in (pair.back(kept), pair.back(kept[1:])):
         with pytest.raises(ValueError, match="read-only"):
             arrived[0] = 7
 

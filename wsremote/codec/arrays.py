@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import DecodeError
 from . import tags
+from .contents import ARRAY_LIMIT
 
 if TYPE_CHECKING:
     from .packing import Buffer
@@ -26,6 +27,7 @@ __all__ = [
     "build_scalar",
     "holds_objects",
     "is_array",
+    "is_mirrored",
     "lower_array",
     "lower_scalar",
     "objects",
@@ -45,6 +47,12 @@ def is_array(value: object) -> bool:
 def holds_objects(array: Any) -> bool:
     """Whether the elements of an ndarray are Python objects."""
     return bool(array.dtype.char == "O" and array.dtype.metadata is None)
+
+
+def is_mirrored(array: Any) -> bool:
+    """Whether an exact ndarray that its side keeps is small enough for a mirror, and plain."""
+    is_small = 0 < array.nbytes <= ARRAY_LIMIT
+    return is_small and _lower_dtype(array.dtype) is not None
 
 
 def objects(array: Any) -> Iterable[object]:

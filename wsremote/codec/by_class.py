@@ -1,4 +1,6 @@
-"""Enum members, namedtuples and frozen dataclasses: values if the receiver has their class.
+"""Enum members, namedtuples, frozen dataclasses: values if the receiver has their class.
+
+So are signatures, which nobody changes either.
 
 That is known of classes of the standard library only. The class is looked up among the
 receiver's loaded modules, and nothing is imported by a name from the wire; a receiver
@@ -9,14 +11,17 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import inspect
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import DecodeError
-from . import tags
+from . import carried, tags
 
-__all__ = ["build", "lower"]
+__all__ = ["build", "content", "lower"]
+
+_KINDS = list(inspect._ParameterKind)
 
 
 def lower(value: Any, items: Callable[[Iterable[object]], list[Any]]) -> list[Any] | None:
@@ -26,12 +31,20 @@ def lower(value: Any, items: Callable[[Iterable[object]], list[Any]]) -> list[An
         return None
     name = f"{kind.__module__}:{kind.__qualname__}"
     if issubclass(kind, enum.Enum):
+        base = carried.content_base(kind)
+        beside = None if base is None else items([carried.content_of(value, base)])[0]
         # A combination of flags has no member, only a value.
         if issubclass(kind, enum.Flag):
-            return [tags.MEMBER, name, value._value_]
-        return [tags.MEMBER, name, value._name_]
+            return [tags.MEMBER, name, value._value_, beside]
+        return [tags.MEMBER, name, value._name_, beside]
     elif _is_namedtuple(kind) and not getattr(value, "__dict__", None):
         return [tags.NAMEDTUPLE, name, items(tuple.__iter__(value))]
+    elif kind is inspect.Signature:
+        parameters = [
+            [p.name, int(p.kind), items(_given(p.default)), items(_given(p.annotation))]
+            for p in value.parameters.values()
+        ]
+        return [tags.DATACLASS, name, [parameters, items(_given(value.return_annotation))]]
     elif _is_frozen_dataclass(kind):
         fields = [field.name for field in dataclasses.fields(kind)]
         values = items(object.__getattribute__(value, field) for field in fields)
@@ -45,22 +58,48 @@ def build(body: list[Any]) -> object:
     Raises:
         LookupError: The class is not loaded here, or is no longer what it was there.
     """
-    tag, name, content = body[:3]
+    tag, name, data = body[:3]
     kind = _loaded_class(name)
     if tag == tags.MEMBER and issubclass(kind, enum.Enum):
-        return kind(content) if issubclass(kind, enum.Flag) else kind.__members__[content]
+        return kind(data) if issubclass(kind, enum.Flag) else kind.__members__[data]
     if tag == tags.NAMEDTUPLE and _is_namedtuple(kind):
-        if len(content) != len(kind._fields):  # type: ignore[attr-defined]
+        if len(data) != len(kind._fields):  # type: ignore[attr-defined]
             raise LookupError(f"{name} has other fields here")
-        return tuple.__new__(kind, content)
+        return tuple.__new__(kind, data)
+    if tag == tags.DATACLASS and kind is inspect.Signature:
+        return _signature(*data)
     if tag == tags.DATACLASS and _is_frozen_dataclass(kind):
-        if set(content) != {field.name for field in dataclasses.fields(kind)}:
+        if set(data) != {field.name for field in dataclasses.fields(kind)}:
             raise LookupError(f"{name} has other fields here")
         made: object = object.__new__(kind)
-        for field, value in content.items():
+        for field, value in data.items():
             object.__setattr__(made, field, value)
         return made
     raise LookupError(f"{name} is another kind of class here")
+
+
+def content(body: list[Any]) -> object:
+    """What an object that cannot be built here carries beside its handle; None for nothing."""
+    if body[0] == tags.MEMBER:
+        return body[3]
+    return tuple(body[2]) if body[0] == tags.NAMEDTUPLE else None
+
+
+def _given(value: object) -> list[object]:
+    """A part of a signature, which may be missing."""
+    return [] if value is inspect.Signature.empty else [value]
+
+
+def _signature(parameters: list[Any], returns: list[Any]) -> inspect.Signature:
+    """A signature from its parts."""
+    empty = inspect.Signature.empty
+    made = [
+        inspect.Parameter(
+            name, _KINDS[kind], default=(*default, empty)[0], annotation=(*note, empty)[0]
+        )
+        for name, kind, default, note in parameters
+    ]
+    return inspect.Signature(made, return_annotation=(*returns, empty)[0])
 
 
 def _loaded_class(name: str) -> type:

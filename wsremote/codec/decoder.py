@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import DecodeError
-from . import arrays, by_class, names, pickling, scalars, tags
+from . import arrays, by_class, carried, mappings, names, pickling, scalars, tags
 from .graph import Shells
-from .markers import Exceptional
+from .nesting import forms
 from .packing import Buffer, unpack_tagged
+from .records import OWN_CLASS
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -103,17 +104,24 @@ def _natural(value: Any) -> int:
     return value
 
 
-def _fallback(decoder: _Decoder, handle: object, number: object, error: Exception) -> object:
-    """The handle that came with a value that cannot be built here."""
+def _fallback(
+    decoder: _Decoder, handle: object, number: object, error: Exception, content: object = None
+) -> object:
+    """The handle that came with a value that cannot be built here, and what it carries."""
     if handle is None:
         raise DecodeError(str(error)) from error
-    return decoder.exchange.borrow(_natural(handle), _natural(number), None)
+    if content is not None:
+        return decoder.exchange.carry(_natural(handle), _natural(number), content)
+    if carried.content_base(decoder.exchange.class_numbered(_natural(number))) is not None:
+        _release(decoder, handle, number)
+        raise DecodeError(str(error)) from error
+    return decoder.exchange.borrow(_natural(handle), _natural(number))
 
 
 def _release(decoder: _Decoder, handle: object, number: object) -> None:
     """Give back the handle that came with a value: a proxy that nobody keeps is released."""
     if handle is not None:
-        decoder.exchange.borrow(_natural(handle), _natural(number), None)
+        decoder.exchange.borrow(_natural(handle), _natural(number))
 
 
 def _dict(decoder: _Decoder, body: list[Any]) -> object:
@@ -171,6 +179,13 @@ def _builtin(decoder: _Decoder, body: list[Any]) -> object:
     return names.builtin_named(name)
 
 
+def _module(decoder: _Decoder, body: list[Any]) -> object:
+    _, name = body
+    if decoder.exchange.keeps_owned:
+        raise DecodeError("modules do not go to the server by name")
+    return names.library_module(name)
+
+
 def _theirs(decoder: _Decoder, body: list[Any]) -> object:
     _, handle = body
     return decoder.at_home(decoder.exchange.lent(_natural(handle)))
@@ -178,12 +193,26 @@ def _theirs(decoder: _Decoder, body: list[Any]) -> object:
 
 def _ours(decoder: _Decoder, body: list[Any]) -> object:
     _, handle, number = body
-    return decoder.exchange.borrow(_natural(handle), _natural(number), None)
+    return decoder.exchange.borrow(_natural(handle), _natural(number))
+
+
+def _carried(decoder: _Decoder, body: list[Any]) -> object:
+    _, content, handle, number = body
+    return decoder.exchange.carry(_natural(handle), _natural(number), content)
+
+
+def _class(decoder: _Decoder, body: list[Any]) -> object:
+    _, number, handle = body
+    found = decoder.exchange.borrow_class(_natural(number), _natural(handle))
+    # Exceptions of it are of the class that this side has under its name.
+    return vars(found).get(OWN_CLASS) or found
 
 
 def _owned(decoder: _Decoder, body: list[Any]) -> object:
-    _, content, handle, number = body
-    return decoder.exchange.borrow(_natural(handle), _natural(number), content)
+    _, content, handle, number, version = body
+    if type(version) is not int:
+        raise DecodeError("the content of a mirror has a version")
+    return decoder.exchange.mirror(_natural(handle), _natural(number), content, version)
 
 
 def _known(decoder: _Decoder, body: list[Any]) -> object:
@@ -196,7 +225,7 @@ def _by_class(decoder: _Decoder, body: list[Any]) -> object:
     try:
         value = by_class.build(fields)
     except LookupError as error:
-        return _fallback(decoder, handle, number, error)
+        return _fallback(decoder, handle, number, error, by_class.content(fields))
     _release(decoder, handle, number)
     return value
 
@@ -223,7 +252,7 @@ def _exception(decoder: _Decoder, body: list[Any]) -> object:
     _, payload = body
     if type(payload) is not bytes:
         raise DecodeError("an exception is the payload of a fault")
-    return Exceptional(payload)
+    return forms.read(payload, decoder.exchange)
 
 
 def _shells(decoder: _Decoder, body: list[Any]) -> object:
@@ -257,6 +286,11 @@ def _unsent(decoder: _Decoder, body: list[Any]) -> object:
     return Unsent(text)
 
 
+def _shown(decoder: _Decoder, body: list[Any]) -> object:
+    # Not written back: the sender shows something else this way.
+    return decoder.at_home(_dict(decoder, body))
+
+
 def _scalar(build: scalars.Build) -> Callable[[_Decoder, list[Any]], object]:
     """The builder of a tag that needs the body only."""
     return lambda decoder, body: build(body)
@@ -264,7 +298,9 @@ def _scalar(build: scalars.Build) -> Callable[[_Decoder, list[Any]], object]:
 
 _BUILDERS: Final[dict[int, Callable[[_Decoder, list[Any]], object]]] = {
     **{tag: _scalar(build) for tag, build in scalars.BUILD.items()},
+    **{tag: _scalar(build) for tag, build in mappings.BUILD.items()},
     tags.DICT: _dict,
+    tags.SHOWN: _shown,
     tags.TUPLE: lambda decoder, body: tuple(body[1:]),
     tags.ROWS: _rows,
     tags.SET: lambda decoder, body: set(body[1:]),
@@ -276,8 +312,11 @@ _BUILDERS: Final[dict[int, Callable[[_Decoder, list[Any]], object]]] = {
     tags.TEXT: _text,
     tags.NAMED: _named,
     tags.BUILTIN: _builtin,
+    tags.MODULE: _module,
     tags.THEIRS: _theirs,
     tags.OURS: _ours,
+    tags.CLASS: _class,
+    tags.CARRIED: _carried,
     tags.OWNED: _owned,
     tags.KNOWN: _known,
     tags.MEMBER: _by_class,

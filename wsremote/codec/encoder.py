@@ -14,6 +14,7 @@ from . import pickling, tags
 from .graph import GraphLowering
 from .location import locate
 from .lowering import Lowering, Pending, Refusal, Terms, TooDeep
+from .nesting import forms
 from .packing import Buffer, pack, pack_tagged
 
 __all__ = ["encode", "is_too_deep"]
@@ -85,7 +86,7 @@ def _lower(value: object, terms: Terms) -> tuple[Lowering, Any]:
 
 def _settle(lowering: Lowering, lenient: bool) -> None:
     """Finish what was noted: pickle, then lend."""
-    for body, value, _ in lowering.to_pickle:
+    for body, value, _, _ in lowering.to_pickle:
         try:
             data, parts = pickling.dump(value)
         except EncodeError:
@@ -106,9 +107,22 @@ def _settle(lowering: Lowering, lenient: bool) -> None:
 
 def _lend(lowering: Lowering, pending: Pending, lent: list[int], lenient: bool) -> None:
     """Give one tagged value its handle and class number."""
-    body, value, required = pending
+    body, value, required, content = pending
+    if body[0] == tags.EXCEPTION:
+        try:
+            body.append(forms.write(value, lowering.exchange, lowering.inside))  # type: ignore[arg-type]
+        except EncodeError:
+            body[:] = [tags.UNSENT, pickling.text_of(value)]
+        return
+    if body[0] == tags.CLASS:
+        # For the whole session: nothing to take back.
+        body += lowering.exchange.lend_class(value)  # type: ignore[arg-type]
+        return
     try:
-        handle, number = lowering.exchange.lend(value)
+        if content is None:
+            fields: tuple[int, ...] = lowering.exchange.lend(value)
+        else:
+            fields = lowering.exchange.lend_mirrored(value, content)
     except EncodeError as error:
         if not required:
             body += (None, None)
@@ -117,5 +131,5 @@ def _lend(lowering: Lowering, pending: Pending, lent: list[int], lenient: bool) 
         else:
             raise Refusal(value, str(error)) from None
     else:
-        lent.append(handle)
-        body += (handle, number)
+        lent.append(fields[0])
+        body += fields

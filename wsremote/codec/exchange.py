@@ -8,7 +8,10 @@ session implement this protocol; the words are seen from the side that implement
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from .originals import Original
 
 __all__ = ["Exchange"]
 
@@ -44,18 +47,76 @@ class Exchange(Protocol):
         """Take back one sending of `handle`: the message it was for cannot be written."""
 
     def borrowed(self, value: object) -> int | None:
-        """The handle, if `value` is a proxy of an object of the other side."""
+        """The handle, if `value` is a proxy of an object of the other side, or a class of it."""
 
-    def borrow(self, handle: int, number: int, content: object) -> object:
+    def borrow(self, handle: int, number: int) -> object:
         """The proxy of the other side's object. Counts one receipt, also if it is dropped.
 
         Args:
             handle: The other side's name of it.
             number: Its class.
-            content: The copied container, if the object is one that the other side still
-                owns; else None. A container that is met twice in a message, or that holds
-                itself, has its content with one of its occurrences only.
         """
+
+    def is_watched(self, value: object) -> bool:
+        """Whether the other side mirrors a container of ours and hears of its changes."""
+
+    def lend_mirrored(self, value: object, content: Any) -> tuple[int, int, int]:
+        """Lend a container that the other side mirrors.
+
+        Args:
+            value: It, of a class that is or derives from a mutable builtin.
+            content: What it held when it was written into the message.
+
+        Returns:
+            Handle, class number, and which of the changes that are sent the content
+            contains already: those up to this version.
+        """
+
+    def mirror(self, handle: int, number: int, content: Any, version: int) -> object:
+        """What shows a container of the other side. Counts one receipt, as `borrow`.
+
+        A container that is met twice in a message, that holds itself, or that this side
+        mirrors already has its content with one of its occurrences at most; the others
+        come through `borrow`.
+
+        Args:
+            handle: The other side's name of it.
+            number: Its class.
+            content: What `lend_mirrored` was given there.
+            version: What that gave.
+        """
+
+    def carry(self, handle: int, number: int, content: object) -> object:
+        """The proxy of an object whose class derives from an immutable builtin, with content.
+
+        Args:
+            handle: The other side's name of it. Counts one receipt, as `borrow`.
+            number: Its class.
+            content: An object of exactly that builtin.
+        """
+
+    def lend_class(self, cls: type) -> tuple[int, int]:
+        """The class number of a class of this side, and the handle of the class itself.
+
+        Announces the class if it is new. The handle is lent for the whole session, not counted.
+        """
+
+    def borrow_class(self, number: int, handle: int) -> type:
+        """What stands for a class of the other side, which is a target by its handle from now on.
+
+        Raises:
+            LookupError: The number was not announced, or its class cannot be built here.
+        """
+
+    @property
+    def peer(self) -> str:
+        """Names the other side in tracebacks."""
+
+    def lend_original(self, error: BaseException) -> int:
+        """The handle of an exception that travels as a copy. Counts one sending."""
+
+    def borrow_original(self, handle: int) -> Original:
+        """What releases an exception of the other side when it is gone. Counts one receipt."""
 
     def lent(self, handle: int) -> object:
         """Our object, which comes home.

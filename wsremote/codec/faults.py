@@ -4,73 +4,71 @@ All exceptions that hang together (`__cause__`, `__context__`, members of a grou
 one list, the one that was raised first, and refer to each other by index; so cycles and
 shared causes are kept. An exception is built without running an `__init__` or `__new__`
 of its class, whose parameters nobody knows: the builtin exception below it is
-initialised, then attributes are set.
+initialised, then attributes are set. One that comes home to its own side is not built: it
+gets what has happened to it meanwhile.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from types import GetSetDescriptorType, MemberDescriptorType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import DecodeError, EncodeError, NotExposed, RemoteError, WsRemoteError
+from ..errors import (
+    DecodeError,
+    EncodeError,
+    LimitExceeded,
+    NotExposed,
+    RemoteError,
+    StaleHandle,
+    WsRemoteError,
+)
 from . import encoder, names
-from .decoder import Unsent
-from .frames import lower_traceback, rebuild_traceback
+from .decoder import Unsent, decode
+from .frames import rebuild_traceback
+from .hiding import without_own_frames
 from .lowering import Terms
+from .originals import copy_of, own_dict, remember_original
+from .packing import unpack
 from .pickling import text_of
+from .records import (
+    NOT_ATTRIBUTES,
+    OWN_CLASS,
+    REMOTE_TEXT,
+    Record,
+    builtin_base,
+    read_record,
+    record_of,
+)
+from .scalars import PLAIN_TYPES
+from .tags import TAGGED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .exchange import Exchange
     from .packing import Buffer
     from .values import ValueCodec
 
-__all__ = ["REMOTE_TEXT", "decode_exception", "decode_fault", "encode_fault"]
-
-REMOTE_TEXT: Final = "__wsremote_text__"
-"""Attribute of a rebuilt exception: `str` of it on the other side, where its class has a
-`__str__` of its own. Shallow exception classes answer `str` from it."""
+__all__ = ["REMOTE_TEXT", "decode_exception", "decode_fault", "encode_exception", "encode_fault"]
 
 _MOST_EXCEPTIONS: Final = 50
 """Exceptions of one fault: a loop that chains each on the last one may have thousands."""
 
-_LONGEST_TEXT: Final = 100_000
-"""Characters of an exception's text."""
+_DEEPEST: Final = 20
+"""Exceptions in attributes of exceptions."""
 
 _LARGEST: Final = 32 * 1024 * 1024
 _SMALLEST: Final = 1024 * 1024
 """Bytes that the text, the frames and their source always fit into."""
 
+# What iterators and tasks end with, exactly these, is raised often and never looked at.
+_OF_NO_IDENTITY: Final = frozenset([StopIteration, StopAsyncIteration, GeneratorExit])
+
+_C: Final = "<C code>"
+"""Stands in the traceback, to say on which side it was, where an exception has no other frame."""
+
 logger = logging.getLogger("wsremote.codec")
-
-# What BaseException itself has, and what travels on its own.
-_NOT_ATTRIBUTES: Final = frozenset(
-    [
-        *("args", "__dict__", "__cause__", "__context__", "__traceback__", "__notes__"),
-        *("__suppress_context__", "__module__", "__weakref__", "__class__", REMOTE_TEXT),
-        # Of groups: they are the arguments of the constructor.
-        *("message", "exceptions"),
-    ]
-)
-
-
-class _Record(NamedTuple):
-    """One exception on the wire."""
-
-    class_name: str
-    class_number: int | None
-    args: list[Any]
-    attributes: dict[str, Any]
-    notes: list[str]
-    cause: int | None
-    context: int | None
-    suppress_context: bool
-    members: list[int] | None
-    text: str
-    own_text: bool
-    frames: list[list[Any]]
 
 
 def encode_fault(error: BaseException, codec: ValueCodec, *, limit: int = _LARGEST) -> bytes:
@@ -80,45 +78,103 @@ def encode_fault(error: BaseException, codec: ValueCodec, *, limit: int = _LARGE
     neighbours, at last all but the name of the class.
 
     Args:
-        error: Anything that was raised.
+        error: Anything that was raised. Our frames leave its traceback.
         codec: The codec of the session.
         limit: Bytes of the payload, at least `_SMALLEST`.
 
     Raises:
         KeyboardInterrupt: It came meanwhile.
     """
-    terms = Terms(codec.exchange, inline=True)
-    for records_of in (_all_records, _one_record):
+    return _encode(error, codec.exchange, limit, frozenset(), is_raised=True)
+
+
+def encode_exception(
+    error: BaseException, exchange: Exchange, inside: frozenset[int] = frozenset()
+) -> bytes:
+    """The payload of an exception that is a value: an argument, a result, a part of one.
+
+    Args:
+        error: The exception.
+        exchange: The session.
+        inside: Ids of the exceptions that it is being written as a part of.
+
+    Raises:
+        EncodeError: It holds itself in its attributes.
+    """
+    if id(error) in inside or len(inside) > _DEEPEST:
+        raise EncodeError("an exception holds itself in its attributes")
+    return _encode(error, exchange, _LARGEST, inside, is_raised=False)
+
+
+def _encode(
+    error: BaseException,
+    exchange: Exchange,
+    limit: int,
+    inside: frozenset[int],
+    *,
+    is_raised: bool,
+) -> bytes:
+    """The payload of an exception, as much of it as can be written."""
+    for whole in (True, False):
+        lent: list[int] = []
         try:
-            records = [list(record) for record in records_of(error, codec)]
+            found = _connected(error) if whole else [error]
+            numbers = {id(each): index for index, each in enumerate(found)}
+            records = []
+            for each in found:
+                record = record_of(each, numbers, exchange)
+                if not whole:
+                    record = record._replace(
+                        args=[record.text], attributes={}, notes=[], members=None
+                    )
+                elif record.original is None and _may_come_back(each, exchange, is_raised):
+                    handle = _lend(each, exchange)
+                    lent += [handle] if handle is not None else []
+                    record = record._replace(original=handle)
+                records.append(list(record))
+            terms = Terms(exchange, inline=True, inside=inside.union(map(id, found)))
             payload = encoder.encode(records, terms, lenient=True)[0]
             if len(payload) <= limit:
+                for each in found:
+                    # Their variables would stay alive here as long as the other side has it.
+                    each.__traceback__ = without_own_frames(each.__traceback__)
                 return payload
         except KeyboardInterrupt:
+            _unlend(lent, exchange)
             raise
         # Attributes and texts of an exception are code of any class.
         except BaseException as failure:
             logger.debug("! an exception cannot be sent whole: %s", type(failure))
+        _unlend(lent, exchange)
     kind: type = type(error)
     module, name = (type.__dict__[each].__get__(kind) for each in ("__module__", "__qualname__"))
     class_name = f"{module if type(module) is str else '?'}:{name}"
     text = "nothing more of this exception could be sent"
-    bare = _Record(class_name, None, [text], {}, [], None, None, False, None, text, False, [])
-    return encoder.encode([list(bare)], terms, lenient=True)[0]
+    bare = Record(class_name, None, [text], {}, [], None, None, False, None, text, False, [], None)
+    return encoder.encode([list(bare)], Terms(exchange, inline=True), lenient=True)[0]
 
 
-def _all_records(error: BaseException, codec: ValueCodec) -> list[_Record]:
-    """An exception and those it refers to."""
-    found = _connected(error)
-    numbers = {id(each): index for index, each in enumerate(found)}
-    return [_record(each, numbers, codec) for each in found]
+def _may_come_back(error: BaseException, exchange: Exchange, is_raised: bool) -> bool:
+    """Whether an exception is lent: the other side may give it back, and expect it to be the same.
+
+    A server's own exceptions of Python's classes are made for their caller, and are many.
+    """
+    if type(error) in _OF_NO_IDENTITY:
+        return False
+    return not (is_raised and exchange.keeps_owned and names.builtin_name(type(error)) is not None)
 
 
-def _one_record(error: BaseException, codec: ValueCodec) -> list[_Record]:
-    """The class, text and frames of an exception, and nothing that it holds."""
-    text = _text(error)
-    record = _record(error, {}, codec)
-    return [record._replace(args=[text], attributes={}, notes=[], members=None, text=text)]
+def _lend(error: BaseException, exchange: Exchange) -> int | None:
+    """The handle of an exception; None if the other side holds as much as it may."""
+    try:
+        return exchange.lend_original(error)
+    except (LimitExceeded, EncodeError):
+        return None
+
+
+def _unlend(handles: list[int], exchange: Exchange) -> None:
+    for handle in handles:
+        exchange.unlend(handle)
 
 
 def _connected(error: BaseException) -> list[BaseException]:
@@ -136,105 +192,10 @@ def _connected(error: BaseException) -> list[BaseException]:
     return found
 
 
-def _record(error: BaseException, numbers: dict[int, int], codec: ValueCodec) -> _Record:
-    """One exception, its neighbours by number."""
-    kind = type(error)
-    members = None
-    args: list[Any] = list(BaseException.__dict__["args"].__get__(error))
-    if isinstance(error, BaseExceptionGroup):
-        members = [numbers[id(each)] for each in error.exceptions if id(each) in numbers]
-        args = [error.message]
-    elif isinstance(error, OSError):
-        # Its args leave out the file names.
-        args = list(_builtin_base(kind).__reduce__(error)[1])
-    number = None
-    if names.builtin_name(kind) is None:
-        # A side that announces no classes sends the name alone: that of its original, if shallow.
-        with contextlib.suppress(EncodeError):
-            number = codec.exchange.class_number(kind)
-    path = codec.exchange.name_of(kind) if number is None else None
-    class_name = path or f"{kind.__module__}:{kind.__qualname__}"
-    notes = getattr(error, "__notes__", None)
-    notes = [note for note in notes if type(note) is str] if type(notes) is list else []
-    cause, context = error.__cause__, error.__context__
-    return _Record(
-        class_name=class_name,
-        class_number=number,
-        args=args,
-        attributes=_attributes(error),
-        notes=notes,
-        cause=None if cause is None else numbers.get(id(cause)),
-        context=None if context is None else numbers.get(id(context)),
-        suppress_context=error.__suppress_context__,
-        members=members,
-        text=_text(error),
-        own_text=kind.__str__ is not _builtin_base(kind).__str__,
-        frames=lower_traceback(error.__traceback__),
-    )
-
-
-def _attributes(error: BaseException) -> dict[str, Any]:
-    """What was set on the exception, and what its builtin class keeps outside of `__dict__`."""
-    found: dict[str, Any] = {}
-    for cls in type(error).__mro__:
-        for name, member in vars(cls).items():
-            if name not in _NOT_ATTRIBUTES and isinstance(
-                member, MemberDescriptorType | GetSetDescriptorType
-            ):
-                # An empty slot raises, or reads as None; setting it to None would fill it.
-                with contextlib.suppress(AttributeError):
-                    value = member.__get__(error)
-                    if value is not None:
-                        found[name] = value
-    own = BaseException.__dict__["__dict__"].__get__(error)
-    found.update(
-        (name, value)
-        for name, value in own.items()
-        if type(name) is str and name not in _NOT_ATTRIBUTES
-    )
-    return found
-
-
-def _text(error: BaseException) -> str:
-    """`str(error)`, whatever its class makes of that."""
-    try:
-        text = str(error)
-    except KeyboardInterrupt:
-        raise
-    # It is the code of any class.
-    except BaseException:
-        return text_of(error)
-    more = len(text) - _LONGEST_TEXT
-    return text if more <= 0 else f"{text[:_LONGEST_TEXT]}... ({more} characters left out)"
-
-
-def _builtin_base(kind: type[BaseException]) -> type[BaseException]:
-    """The nearest class of builtins that an exception class derives from."""
-    return next(cls for cls in kind.__mro__ if cls.__module__ == "builtins")
-
-
 def decode_fault(payload: Buffer, codec: ValueCodec, host: str = "the other side") -> BaseException:
     """The exception, with its traceback, ready to be raised.
 
-    `SystemExit` would end the process that called; it becomes a `RemoteError` that says so.
-
-    Args:
-        payload: Bytes of any origin.
-        codec: The codec of the session.
-        host: Names the other side in file names and in the note.
-
-    Raises:
-        DecodeError: The payload is malformed.
-    """
-    raised = decode_exception(payload, codec, host)
-    if isinstance(raised, SystemExit):
-        raised = _exit_reported(raised)
-    raised.add_note(f"raised on {host}")
-    return raised
-
-
-def decode_exception(payload: Buffer, codec: ValueCodec, host: str) -> BaseException:
-    """The exception as it was on the other side, not to be raised here.
+    A server's `SystemExit` would end the client; it becomes a `RemoteError` that says so.
 
     Args:
         payload: Bytes of any origin.
@@ -244,48 +205,86 @@ def decode_exception(payload: Buffer, codec: ValueCodec, host: str) -> BaseExcep
     Raises:
         DecodeError: The payload is malformed.
     """
-    document = codec.decode(payload)
+    raised, is_home = _decode(payload, codec.exchange, host)
+    if is_home:
+        return raised
+    if isinstance(raised, SystemExit) and not codec.exchange.keeps_owned:
+        raised = _exit_reported(raised)
+    if (
+        raised.__traceback__ is None
+        and type(raised) not in _OF_NO_IDENTITY
+        and not isinstance(raised, WsRemoteError)
+    ):
+        # No note: `pytest.raises(match=...)` would see it.
+        raised.__traceback__ = rebuild_traceback([[f"<wsremote {host}>", _C, 1, 1, "", []]], host)
+    return raised
+
+
+def decode_exception(payload: Buffer, exchange: Exchange) -> BaseException:
+    """An exception that is a value, not to be raised here.
+
+    Args:
+        payload: Bytes of any origin.
+        exchange: The session.
+
+    Raises:
+        DecodeError: The payload is malformed.
+    """
+    return _decode(payload, exchange, exchange.peer)[0]
+
+
+def _decode(payload: Buffer, exchange: Exchange, host: str) -> tuple[BaseException, bool]:
+    """The first exception of a fault, and whether it is one of this side."""
+    if payload and payload[0] == TAGGED:
+        document = decode(payload, (), exchange)
+    else:
+        document = unpack(payload)
     try:
         if type(document) is not list or not 0 < len(document) <= _MOST_EXCEPTIONS:
             raise DecodeError("a fault is a list of at most 50 exceptions")
-        records = [_read(entry, len(document)) for entry in document]
-        built = _build_all(records, codec)
-        for error, record in zip(built, records, strict=True):
+        records = [read_record(entry, len(document)) for entry in document]
+        home = _at_home(records, exchange)
+        originals = {
+            number: exchange.borrow_original(record.original)
+            for number, record in enumerate(records)
+            if record.original is not None and record.original > 0
+        }
+        copies = {number: copy_of(original) for number, original in originals.items()}
+        known = {number: copy for number, copy in copies.items() if copy is not None}
+        built = _build_all(records, {**home, **known}, exchange)
+        for number, (error, record) in enumerate(zip(built, records, strict=True)):
+            if number in home:
+                _update(error, record, built, host)
+                continue
             _complete(error, record, built, host)
+            if number in originals:
+                remember_original(error, originals[number], exchange)
     except WsRemoteError:
         raise
     # Any field may be anything, and classes of any package are being made.
     except Exception as failure:
         raise DecodeError(f"the fault is malformed: {failure!r}") from failure
-    return built[0]
+    return built[0], 0 in home
 
 
-def _read(entry: Any, count: int) -> _Record:
-    """One exception of the wire, with the types that it should have."""
-    if type(entry) is not list or len(entry) != len(_Record._fields):
-        raise DecodeError(f"an exception has {len(_Record._fields)} fields")
-    record = _Record(*entry)
-    numbers = [record.cause, record.context, *(_list_of(record.members or [], int))]
-    if not all(each is None or (type(each) is int and 0 <= each < count) for each in numbers):
-        raise DecodeError("an exception refers to one that the fault does not have")
-    _list_of(record.notes, str)
-    if type(record.args) is not list or type(record.attributes) is not dict:
-        raise DecodeError("an exception has arguments and attributes")
-    if type(record.class_name) is not str or not isinstance(record.text, str):
-        raise DecodeError("an exception has a class and a text")
-    return record
+def _at_home(records: Sequence[Record], exchange: Exchange) -> dict[int, BaseException]:
+    """The exceptions of this side among the records, by number."""
+    found = {}
+    for number, record in enumerate(records):
+        if record.original is not None and record.original < 0:
+            # Else its copy is as good.
+            with contextlib.suppress(StaleHandle):
+                own = exchange.lent(-record.original)
+                if isinstance(own, BaseException):
+                    found[number] = own
+    return found
 
 
-def _list_of(values: Any, kind: type) -> list[Any]:
-    """A list of the wire whose items have one type."""
-    if type(values) is not list or not all(type(value) is kind for value in values):
-        raise DecodeError(f"a list of {kind.__name__} expected")
-    return values
-
-
-def _build_all(records: Sequence[_Record], codec: ValueCodec) -> list[BaseException]:
+def _build_all(
+    records: Sequence[Record], home: dict[int, BaseException], exchange: Exchange
+) -> list[BaseException]:
     """The exceptions, members of groups before their groups, each without neighbours."""
-    built: dict[int, BaseException] = {}
+    built = dict(home)
     pending = list(reversed(range(len(records))))
     started: set[int] = set()
     while pending:
@@ -301,18 +300,18 @@ def _build_all(records: Sequence[_Record], codec: ValueCodec) -> list[BaseExcept
             pending += [number, *missing]
             continue
         inner = None if members is None else [built[each] for each in members]
-        built[number] = _build(records[number], inner, codec)
+        built[number] = _build(records[number], inner, exchange)
     return [built[number] for number in range(len(records))]
 
 
 def _build(
-    record: _Record, members: list[BaseException] | None, codec: ValueCodec
+    record: Record, members: list[BaseException] | None, exchange: Exchange
 ) -> BaseException:
     """One exception; a `RemoteError` where its own class cannot be used here."""
     args = [str(each) if type(each) is Unsent else each for each in record.args]
-    kind = _class_of(record, codec)
+    kind = _class_of(record, exchange)
     if kind is not None:
-        base = _builtin_base(kind)
+        base = builtin_base(kind)
         # A class with a memory layout of its own, or args that its builtin base refuses.
         with contextlib.suppress(TypeError, ValueError):
             if members is not None:
@@ -325,19 +324,20 @@ def _build(
     return fallback
 
 
-def _class_of(record: _Record, codec: ValueCodec) -> type[BaseException] | None:
+def _class_of(record: Record, exchange: Exchange) -> type[BaseException] | None:
     """The class among what is known here; None if it is not, or is no exception class."""
     try:
         if record.class_number is None:
-            found = _class_named(record.class_name, codec)
+            found = _class_named(record.class_name, exchange)
         else:
-            found = codec.exchange.class_numbered(record.class_number)
+            found = exchange.class_numbered(record.class_number)
+            found = vars(found).get(OWN_CLASS) or found
     except LookupError:
         return None
     return found if isinstance(found, type) and issubclass(found, BaseException) else None
 
 
-def _class_named(name: str, codec: ValueCodec) -> object:
+def _class_named(name: str, exchange: Exchange) -> object:
     """A class of the frozen table, or one that is served.
 
     Raises:
@@ -346,28 +346,77 @@ def _class_named(name: str, codec: ValueCodec) -> object:
     with contextlib.suppress(LookupError):
         return names.builtin_named(name)
     try:
-        return codec.exchange.named(name)
+        return exchange.named(name)
     except (NotExposed, AttributeError, ImportError) as error:
         raise LookupError(name) from error
 
 
 def _complete(
-    error: BaseException, record: _Record, built: Sequence[BaseException], host: str
+    error: BaseException, record: Record, built: Sequence[BaseException], host: str
 ) -> None:
     """Attributes, notes, neighbours and traceback."""
     for name, value in record.attributes.items():
-        if type(name) is str and name not in _NOT_ATTRIBUTES and type(value) is not Unsent:
+        if type(name) is str and name not in NOT_ATTRIBUTES and type(value) is not Unsent:
             # Read-only ones were set by the constructor; a property may refuse anything.
             with contextlib.suppress(AttributeError, TypeError, ValueError):
                 object.__setattr__(error, name, value)
     if record.own_text:
-        BaseException.__dict__["__dict__"].__get__(error)[REMOTE_TEXT] = record.text
+        own_dict(error)[REMOTE_TEXT] = record.text
+    # A copy that was here before has some of them.
+    known = getattr(error, "__notes__", ())
     for note in record.notes:
-        error.add_note(note)
+        if note not in known:
+            error.add_note(note)
     error.__cause__ = None if record.cause is None else built[record.cause]
     error.__context__ = None if record.context is None else built[record.context]
     error.__suppress_context__ = record.suppress_context is True
     error.__traceback__ = rebuild_traceback(record.frames, host)
+
+
+def _update(
+    error: BaseException, record: Record, built: Sequence[BaseException], host: str
+) -> None:
+    """What has happened to an exception of this side on the other one."""
+    for name, value in record.attributes.items():
+        if type(name) is not str or name in NOT_ATTRIBUTES or type(value) is Unsent:
+            continue
+        own = own_dict(error)
+        # What was a container here has come back as a copy of it.
+        if name not in own or _has_changed(own[name], value):
+            with contextlib.suppress(AttributeError, TypeError, ValueError):
+                object.__setattr__(error, name, value)
+    if not isinstance(error, OSError | BaseExceptionGroup):
+        args = error.args
+        if len(args) != len(record.args) or any(map(_has_changed, args, record.args)):
+            error.args = tuple(record.args)
+    known = getattr(error, "__notes__", [])
+    for note in record.notes[len([each for each in known if type(each) is str]) :]:
+        error.add_note(note)
+    if record.cause is not None:
+        error.__cause__ = built[record.cause]
+    if record.context is not None and built[record.context] is not error:
+        error.__context__ = built[record.context]
+    error.__suppress_context__ = record.suppress_context is True
+    error.__traceback__ = rebuild_traceback(
+        _before_ours(record.frames), host, without_own_frames(error.__traceback__)
+    )
+
+
+def _has_changed(ours: object, theirs: object) -> bool:
+    """Whether a value is another one, as far as that can be told from a copy of it."""
+    if type(ours) is not type(theirs):
+        return type(theirs) in PLAIN_TYPES
+    return type(ours) in PLAIN_TYPES and ours != theirs
+
+
+def _before_ours(frames: list[Any]) -> list[Any]:
+    """The frames of the other side, above those that its copy had from the beginning."""
+    kept = []
+    for entry in frames:
+        if type(entry) is list and entry and str(entry[0]).startswith("<wsremote "):
+            break
+        kept.append(entry)
+    return kept
 
 
 def _exit_reported(error: SystemExit) -> RemoteError:

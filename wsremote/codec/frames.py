@@ -10,13 +10,24 @@ from __future__ import annotations
 
 import functools
 import linecache
-import sys
+from collections.abc import Iterator
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any, Final
 
 from ..errors import DecodeError
+from .uncaught import REMOTE, show_remote_source
 
-__all__ = ["CALLER", "lower_traceback", "rebuild_traceback"]
+__all__ = [
+    "CALLER",
+    "is_own_frame",
+    "lower_traceback",
+    "one_line",
+    "rebuild_traceback",
+    "remember_source",
+    "remote_file",
+    "short_path",
+    "source_around",
+]
 
 CALLER: Final = "<wsremote>"
 """The file of code that stands for the caller on the other side. It has no source."""
@@ -31,11 +42,18 @@ _AFTER: Final = 3
 
 _LONGEST_LINE: Final = 300
 _LAST_LINE: Final = 30_000
-_REMOTE: Final = "<wsremote "
 _MOST_FILES: Final = 200
 
 # Remote files that are in linecache, oldest first.
 _cached: Final[dict[str, None]] = {}
+
+
+def is_own_frame(frame: FrameType) -> bool:
+    """Whether a frame is that of wsremote's code, or stands for the other side's caller."""
+    module = frame.f_globals.get("__name__")
+    if isinstance(module, str) and module.partition(".")[0] == "wsremote":
+        return True
+    return frame.f_code.co_filename == CALLER
 
 
 def lower_traceback(traceback: TracebackType | None) -> list[list[Any]]:
@@ -47,10 +65,8 @@ def lower_traceback(traceback: TracebackType | None) -> list[list[Any]]:
     entries = []
     while traceback is not None:
         frame = traceback.tb_frame
-        module = frame.f_globals.get("__name__")
-        is_ours = isinstance(module, str) and module.partition(".")[0] == "wsremote"
-        if not is_ours and frame.f_code.co_filename != CALLER:
-            entries.append((frame, traceback.tb_lineno, module))
+        if not is_own_frame(frame):
+            entries.append((frame, traceback.tb_lineno, frame.f_globals.get("__name__")))
         traceback = traceback.tb_next
     left_out = len(entries) - _FIRST - _LAST
     if left_out <= 0:
@@ -67,19 +83,29 @@ def _lower(frame: FrameType, line: int | None, module: object) -> list[Any]:
     code = frame.f_code
     line = line or code.co_firstlineno
     module = module if isinstance(module, str) else ""
-    source = []
-    for number in range(max(1, line - _BEFORE), line + _AFTER + 1):
-        text = linecache.getline(code.co_filename, number, frame.f_globals)
-        if not text:
-            break
-        source.append(text.rstrip("\n")[:_LONGEST_LINE])
-    if source:
-        source.insert(0, max(1, line - _BEFORE))  # type: ignore[arg-type]
-    file = _short_path(code.co_filename, module)
+    source = source_around(code.co_filename, line, frame.f_globals)
+    file = short_path(code.co_filename, module)
     return [file, code.co_qualname, code.co_firstlineno, line, module, source]
 
 
-def _short_path(path: str, module: str) -> str:
+def source_around(file: str, line: int, scope: dict[str, Any]) -> list[Any]:
+    """`[number of the first line, line, ...]` around a line of a file; empty if there is none.
+
+    Args:
+        file: Where it is on this machine.
+        line: The line.
+        scope: The globals of its module, which may have a loader that knows the source.
+    """
+    source: list[Any] = []
+    for number in range(max(1, line - _BEFORE), line + _AFTER + 1):
+        text = linecache.getline(file, number, scope)
+        if not text:
+            break
+        source.append(text.rstrip("\n")[:_LONGEST_LINE])
+    return [max(1, line - _BEFORE), *source] if source else []
+
+
+def short_path(path: str, module: str) -> str:
     """The end of a path, from the folder that holds the top-level package: `pkg/sub/mod.py`."""
     if path.startswith("<"):
         return path
@@ -88,34 +114,51 @@ def _short_path(path: str, module: str) -> str:
     return "/".join(parts[-depth:])
 
 
-def rebuild_traceback(frames: Any, host: str) -> TracebackType | None:
+def rebuild_traceback(
+    frames: Any, host: str, following: TracebackType | None = None
+) -> TracebackType | None:
     """A traceback of real frames, in files named `<wsremote HOST>/pkg/mod.py`.
+
+    Args:
+        frames: What `lower_traceback` gives.
+        host: Names the other side.
+        following: What was called by the last of these frames.
 
     Raises:
         DecodeError: These are no frames.
     """
     if type(frames) is not list or len(frames) > _FIRST + _LAST + 1:
         raise DecodeError("a traceback is a list of at most 101 frames")
-    traceback = None
+    if frames:
+        show_remote_source()
+    traceback = following
     for entry in reversed(frames):
         file, name, first, line, module, source = entry
         if not (type(file) is type(name) is type(module) is str and type(source) is list):
             raise DecodeError("a frame has a file, a name, a module and source")
         if not (type(first) is type(line) is int and 0 <= first < 2**31 and 0 < line < 2**31):
             raise DecodeError("a frame has line numbers")
-        if not file.startswith(_REMOTE):
-            file = f"{_REMOTE}{host}>/{file[:500]}"
-        _remember_source(file, source)
+        file = remote_file(file, host)
+        remember_source(file, source)
         code = _code(file, name[:200], first, line)
         # Its module is the remote one: whoever filters frames by module sees what ran.
-        frame = FunctionType(code, {"__name__": module, "sys": sys})()
-        traceback = TracebackType(traceback, frame, frame.f_lasti, line)
+        frame = FunctionType(code, {"__name__": module})().gi_frame
+        traceback = TracebackType(traceback, frame, 0, line)
     return traceback
 
 
-def _frame() -> FrameType:
-    """The frame that all remote frames are made of."""
-    return sys._getframe()
+def remote_file(file: str, host: str) -> str:
+    """The name that a file of the other side has here."""
+    return file if file.startswith(REMOTE) else f"{REMOTE}{host}>/{file[:500]}"
+
+
+def _frame() -> Iterator[None]:
+    """What all remote frames are made of.
+
+    The frame of a generator that has not begun: that of a function would keep the frames that
+    it was called by, with all that they know.
+    """
+    yield
 
 
 @functools.lru_cache(maxsize=1024)
@@ -127,11 +170,11 @@ def _code(file: str, name: str, first: int, line: int) -> CodeType:
         co_name=name.rpartition(".")[2],
         co_qualname=name,
         co_firstlineno=first,
-        co_linetable=_one_line(len(code.co_code) // 2, line - first),
+        co_linetable=one_line(len(code.co_code) // 2, line - first),
     )
 
 
-def _one_line(units: int, delta: int) -> bytes:
+def one_line(units: int, delta: int) -> bytes:
     """A location table (CPython's Objects/locations.md) that has one line and no columns.
 
     Args:
@@ -153,8 +196,12 @@ def _one_line(units: int, delta: int) -> bytes:
     return bytes(table)
 
 
-def _remember_source(file: str, source: list[Any]) -> None:
-    """Put lines of a remote file where tracebacks look for them, beside those already there."""
+def remember_source(file: str, source: list[Any]) -> None:
+    """Put lines of a remote file where tracebacks look for them, beside those already there.
+
+    Raises:
+        DecodeError: This is not what `source_around` gives.
+    """
     if not source:
         return
     start, *lines = source

@@ -15,11 +15,24 @@ import datetime
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import EncodeError
-from . import arrays, by_class, names, pickling, registry, scalars, tags
-from .markers import Exceptional, Inout, Ref, Ship
+from . import (
+    arrays,
+    by_class,
+    carried,
+    contents,
+    mappings,
+    names,
+    pickling,
+    registry,
+    scalars,
+    tags,
+)
+from .markers import Inout, Ref, Ship
+from .originals import original_of
 from .scalars import PLAIN_TYPES
 
 if TYPE_CHECKING:
@@ -38,12 +51,16 @@ class Terms(NamedTuple):
             written as owned. None: all are copied.
         known: Indices of the containers that both sides have, by id.
         inline: Whether all buffers go into the payload.
+        copies_data: Whether arrays and other data are copied, fresh or not.
+        inside: Ids of the exceptions that this is a part of.
     """
 
     exchange: Exchange
     fresh: set[int] | None = None
     known: Mapping[int, int] = {}
     inline: bool = False
+    copies_data: bool = False
+    inside: frozenset[int] = frozenset()
 
 
 class Pending(NamedTuple):
@@ -52,6 +69,8 @@ class Pending(NamedTuple):
     body: list[Any]
     value: object
     required: bool
+    # What a container that is mirrored held when it was lowered.
+    content: Any = None
 
 
 class Refusal(EncodeError):
@@ -74,6 +93,8 @@ class Lowering:
         self._fresh = terms.fresh
         self._known = terms.known
         self._inline = terms.inline
+        self._copies_data = terms.copies_data
+        self.inside = terms.inside
         # Out-of-band buffers, in the order of their indices.
         self.buffers: list[Buffer] = []
         # To be pickled, and to be lent, when the pass is over.
@@ -102,7 +123,7 @@ class Lowering:
         if kind is bytes:
             return _bytes(self, value)
         self.is_plain = False
-        lowerer = _LOWERERS.get(kind)
+        lowerer = _LOWERERS.get(kind) or mappings.LOWER.get(kind)
         return self._other(value) if lowerer is None else lowerer(self, value)
 
     def items(self, values: Iterable[object]) -> list[Any]:
@@ -123,13 +144,20 @@ class Lowering:
             return {None: [tags.KNOWN, self._known[key]]}
         if self._fresh is None or key in self._fresh:
             return self.place(value, content)
+        return self.mirror(value, contents.MUTABLE[type(value)])
+
+    def mirror(self, value: Any, kind: contents.Kind) -> Any:
+        """A container that stays here: a handle, and what it holds unless the receiver knows."""
         self.is_plain = False
-        if key in self._seen:
-            # Its content is in the payload already; the handle says that it is the same.
+        key = id(value)
+        if key in self._seen or self.exchange.is_watched(value):
+            # Its content is there already; the handle says that it is the same.
             return self.lend(value)
         self._seen.add(key)
-        body = [tags.OWNED, content(self, value)]
-        self.to_lend.append(Pending(body, value, required=True))
+        # What is sent is what later changes are told from, so both are this copy.
+        content = kind.copy(value)
+        body = [tags.OWNED, _CONTENTS.get(type(content), _ndarray)(self, content)]
+        self.to_lend.append(Pending(body, value, required=True, content=content))
         return {None: body}
 
     def place(self, value: Any, content: Callable[[Lowering, Any], Any]) -> Any:
@@ -142,8 +170,14 @@ class Lowering:
         return content(self, value)
 
     def lend(self, value: object) -> Any:
-        """A handle."""
-        body = [tags.OURS]
+        """A handle; with the content, if the value's class derives from an immutable builtin."""
+        base = carried.content_base(type(value))
+        # Met again, it is there already when the receiver comes to this place.
+        if base in (None, type(value)) or id(value) in self._seen:
+            body: list[Any] = [tags.OURS]
+        else:
+            self._seen.add(id(value))
+            body = [tags.CARRIED, *self.items([carried.content_of(value, base)])]
         self.to_lend.append(Pending(body, value, required=True))
         return {None: body}
 
@@ -154,9 +188,16 @@ class Lowering:
         self.buffers.append(data)
         return len(self.buffers) - 1
 
+    @property
+    def keeps_results(self) -> bool:
+        """Whether what something else may refer to stays on this side."""
+        return self._fresh is not None
+
     def is_owned(self, value: object) -> bool:
         """Whether something else on this side may refer to `value` after this message."""
-        return self._fresh is not None and id(value) not in self._fresh
+        if self._fresh is None or self._copies_data:
+            return False
+        return id(value) not in self._fresh
 
     def _other(self, value: object) -> Any:
         """A value whose type is not in the table of exact types."""
@@ -164,6 +205,8 @@ class Lowering:
         handle = exchange.borrowed(value)
         if handle is not None:
             return {None: [tags.THEIRS, handle]}
+        if issubclass(type(value), BaseException):
+            return self._exception(value)
         path = exchange.name_of(value)
         if path is not None:
             return {None: [tags.NAMED, path]}
@@ -174,6 +217,14 @@ class Lowering:
                 return self.lend(value)
             return {None: [tags.BUILTIN, name]}
         kind = type(value)
+        if issubclass(kind, type):
+            return self._class(value)
+        if kind is ModuleType and exchange.keeps_owned:
+            name = names.library_module_name(value)
+            if name is not None and (
+                name not in registry.ROOT_PACKAGES or name in exchange.receiver_has
+            ):
+                return {None: [tags.MODULE, name]}
         root = names.root_package(kind)
         if root in registry.ROOT_PACKAGES:
             return self._registered(value, root)
@@ -183,7 +234,21 @@ class Lowering:
             if body is not None:
                 self.to_lend.append(Pending(body, value, required=False))
                 return {None: body}
+        kind_of_content = contents.kind_of(kind)
+        if kind_of_content is not None:
+            return self.mirror(value, kind_of_content)
         return self.lend(value)
+
+    def _exception(self, value: Any) -> Any:
+        """An exception: a copy that knows its original, or the original if this is a copy."""
+        handle = original_of(value, self.exchange)
+        return self.place(value, _exception) if handle is None else {None: [tags.THEIRS, handle]}
+
+    def _class(self, cls: object) -> Any:
+        """A class of this side that has no name on the other: its number and its handle."""
+        body = [tags.CLASS]
+        self.to_lend.append(Pending(body, cls, required=True))
+        return {None: body}
 
     def _registered(self, value: Any, root: str) -> Any:
         """A value of a package of the data type registry."""
@@ -191,6 +256,8 @@ class Lowering:
             return self.lend(value)
         if root == "numpy":
             if arrays.is_array(value):
+                if self.is_owned(value) and arrays.is_mirrored(value):
+                    return self.mirror(value, contents.NDARRAYS)
                 return self.place(value, _array)
             body = arrays.lower_scalar(value)
             if body is not None:
@@ -294,6 +361,11 @@ def _array(lowering: Lowering, value: Any) -> Any:
     return _pickle(lowering, value)
 
 
+def _ndarray(lowering: Lowering, value: Any) -> Any:
+    """The content of a numpy array that is mirrored: a copy that is nobody else's."""
+    return {None: arrays.lower_array(value, lowering.buffer, owned=False)}
+
+
 def _pickle(lowering: Lowering, value: object) -> Any:
     body = [tags.PICKLE]
     lowering.to_pickle.append(Pending(body, value, required=False))
@@ -328,8 +400,10 @@ def _inout(lowering: Lowering, value: Inout) -> Any:
     raise Refusal(value, "inout() marks a whole argument of a call, not a part of one")
 
 
-def _exceptional(lowering: Lowering, value: Exceptional) -> Any:
-    return {None: [tags.EXCEPTION, value.payload]}
+def _exception(lowering: Lowering, value: BaseException) -> Any:
+    body = [tags.EXCEPTION]
+    lowering.to_lend.append(Pending(body, value, required=True))
+    return {None: body}
 
 
 def _ref(lowering: Lowering, value: Ref) -> Any:
@@ -341,7 +415,7 @@ def _ship(lowering: Lowering, value: Ship) -> Any:
     if not lowering.exchange.pickle_out:
         raise Refusal(value, "the other side accepts no shipped code; pass the function itself")
     try:
-        return {None: [tags.SHIPPED, pickling.dump_code(value.value)]}
+        return {None: [tags.SHIPPED, pickling.dump_code(value.value, lowering.exchange)]}
     except EncodeError as error:
         raise Refusal(value, str(error)) from error
 
@@ -366,8 +440,17 @@ _LOWERERS: Final[dict[type, Callable[[Lowering, Any], Any]]] = {
     collections.deque: _contained(_deque),
     bytearray: _contained(_bytearray),
     array.array: _contained(_array_array),
-    Exceptional: _exceptional,
     Inout: _inout,
     Ref: _ref,
     Ship: _ship,
+}
+
+# What stands for the content of a mirrored container.
+_CONTENTS: Final[dict[type, Callable[[Lowering, Any], Any]]] = {
+    list: _list,
+    dict: _dict,
+    set: _set,
+    bytearray: _bytearray,
+    collections.deque: _deque,
+    array.array: _array_array,
 }

@@ -1,10 +1,11 @@
-"""How one argument travels: said explicitly by `inout`, `ref`, `ship`, and of exceptions."""
+"""How one argument travels: said explicitly by `inout`, `ref`, `ship`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["Exceptional", "Inout", "Ref", "Ship", "inout", "ref", "ship"]
+__all__ = ["Inout", "Ref", "Ship", "inout", "ref", "ship"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,13 +29,6 @@ class Ship:
     value: object
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Exceptional:
-    """A whole argument that is an exception of the client, as the payload of a fault."""
-
-    payload: bytes
-
-
 def inout(value: object) -> Inout:
     """Pass `value` so that what the call does to it is seen here afterwards.
 
@@ -49,6 +43,14 @@ def ref(value: object) -> Ref:
     return Ref(value)
 
 
-def ship(value: object) -> Ship:
-    """Pass the code of the function or class `value`: it runs on the server, not here."""
+def ship(value: Any) -> Any:
+    """Pass the code of the function or class `value`: it runs on the server, not here.
+
+    As the decorator of a class that derives from a served one: its methods run there.
+    """
+    if isinstance(value, type):
+        definition = vars(value).get("_wsremote_defined")
+        if definition is not None:
+            definition.ship(value)
+            return value
     return Ship(value)

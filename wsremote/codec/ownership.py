@@ -20,6 +20,7 @@ from sys import getrefcount
 from typing import Any, Final
 
 from . import scalars
+from .mappings import DICTS
 from .scalars import PLAIN_TYPES
 
 __all__ = ["fresh_in", "is_unshared"]
@@ -102,7 +103,7 @@ def _children(value: Any) -> Collection[Any]:
     kind = type(value)
     if kind is list or kind is tuple or kind is collections.deque:
         return value  # type: ignore[no-any-return]
-    if kind is dict:
+    if kind in DICTS:
         return value.values()  # type: ignore[no-any-return]
     return _NOTHING
 

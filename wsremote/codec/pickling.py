@@ -38,8 +38,10 @@ def dump(value: object) -> tuple[bytes, list[memoryview]]:
         raise EncodeError(f"a {type(value).__name__} cannot be pickled: {error}") from error
 
 
-def dump_code(value: object) -> bytes:
+def dump_code(value: object, exchange: Exchange) -> bytes:
     """The code of a function or class, with what it refers to.
+
+    What is the other side's goes by its name or handle.
 
     Raises:
         EncodeError: It refers to something that cannot be pickled.
@@ -47,8 +49,18 @@ def dump_code(value: object) -> bytes:
     # 20 ms, and few sessions ship code.
     import cloudpickle
 
+    class Shipper(cloudpickle.Pickler):  # type: ignore[misc]
+        def persistent_id(self, part: Any) -> tuple[str, str | int] | None:
+            handle = exchange.borrowed(part)
+            if handle is not None:
+                return "handle", handle
+            path = exchange.name_of(part)
+            return None if path is None else ("path", path)
+
+    written = io.BytesIO()
     try:
-        return cloudpickle.dumps(value, protocol=5)  # type: ignore[no-any-return]
+        Shipper(written, protocol=5).dump(value)
+        return written.getvalue()
     except Exception as error:
         raise EncodeError(f"its code cannot be shipped: {error}") from error
 
@@ -62,7 +74,7 @@ def load(data: bytes, buffers: Sequence[Buffer], exchange: Exchange) -> Any:
     if not exchange.pickle_in:
         raise DecodeError("this side loads no pickles and no shipped code (data only)")
     try:
-        return _Unpickler(io.BytesIO(data), buffers=buffers).load()
+        return _Unpickler(io.BytesIO(data), exchange, buffers=buffers).load()
     # A pickle runs any code, and raises what that raises.
     except Exception as error:
         raise DecodeError(f"the pickle cannot be loaded: {error!r}") from error
@@ -70,6 +82,15 @@ def load(data: bytes, buffers: Sequence[Buffer], exchange: Exchange) -> Any:
 
 class _Unpickler(pickle.Unpickler):
     """Builds values of this Python's packages, never through a shallow one that hides them."""
+
+    def __init__(self, file: io.BytesIO, exchange: Exchange, *, buffers: Sequence[Buffer]) -> None:
+        super().__init__(file, buffers=buffers)
+        self._exchange = exchange
+
+    def persistent_load(self, reference: Any) -> Any:
+        """What belongs to this side."""
+        kind, name = reference
+        return self._exchange.lent(name) if kind == "handle" else self._exchange.named(name)
 
     def find_class(self, module: str, name: str, /) -> Any:
         root = module.partition(".")[0]

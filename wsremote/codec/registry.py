@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from .exchange import Exchange
 
-__all__ = ["ALWAYS_VALUES", "ROOT_PACKAGES", "is_data", "is_immutable"]
+__all__ = ["ALWAYS_VALUES", "DATA_PACKAGES", "ROOT_PACKAGES", "is_data", "is_immutable"]
 
 ROOT_PACKAGES: Final = frozenset(["numpy", "pandas", "pyarrow", "scipy"])
 """Root packages of the data type registry: what `Exchange.receiver_has` is about."""
+
+DATA_PACKAGES: Final = ROOT_PACKAGES - {"scipy"}
+"""Those of them that are there for their data types, and not for what they compute."""
 
 ALWAYS_VALUES: Final = frozenset(["numpy"])
 """Those of them whose values come without a handle that could be used instead."""

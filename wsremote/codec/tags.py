@@ -72,9 +72,9 @@ NAMED: Final = 26  # path: a served module, class or function
 BUILTIN: Final = 27  # name in the frozen table of names.py
 THEIRS: Final = 28  # handle: the receiver's own object comes home
 OURS: Final = 29  # handle, class number: stays with the sender
-OWNED: Final = 30  # content, handle, class number: a container that the sender keeps
+OWNED: Final = 30  # content, handle, class number, version: a container that the sender keeps
 KNOWN: Final = 31  # index into the containers both sides know (writeback.py)
-MEMBER: Final = 32  # class, name, fallback: an Enum member
+MEMBER: Final = 32  # class, name or value, content or nil, fallback: an Enum member
 NAMEDTUPLE: Final = 33  # class, [items], fallback
 DATACLASS: Final = 34  # class, {field: value}, fallback
 
@@ -94,4 +94,16 @@ DEFINE: Final = 44  # value, index: may be met again
 AGAIN: Final = 45  # index of a defined value
 
 UNSENT: Final = 46  # text of a part of an exception that cannot travel
-EXCEPTION: Final = 47  # payload of a fault: a whole argument that is an exception of the sender
+EXCEPTION: Final = 47  # payload of a fault: an exception of the sender, as a value
+CLASS: Final = 48  # class number, handle: a class of the sender, as a value
+CARRIED: Final = 49  # content, handle, class number: stays with the sender, content beside it
+
+# Modules and containers of the standard library, by exact type.
+MODULE: Final = 60  # name: a module that computes, which the receiver has as well
+ORDERED_DICT: Final = 61  # key, value, key, value, ...
+DEFAULT_DICT: Final = 62  # factory, key, value, key, value, ...
+COUNTER: Final = 63  # key, count, key, count, ...
+CHAIN_MAP: Final = 64  # maps
+MAPPING_PROXY: Final = 65  # mapping
+SHOWN: Final = 66  # key, value, key, value, ...: a dict that is not written back
+VIEW: Final = 67  # 0 (keys), 1 (values) or 2 (items), dict: a view of a dict of the sender's

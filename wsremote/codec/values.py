@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import DecodeError, EncodeError
 from . import decoder, encoder, tags
-from .faults import decode_exception, encode_fault
+from .faults import decode_exception, encode_exception
 from .location import locate_argument
 from .lowering import Terms
-from .markers import Exceptional, Inout
+from .markers import Inout
+from .nesting import forms
 from .ownership import fresh_in, is_unshared
 from .packing import Buffer, pack, unpack
 from .scalars import PLAIN_TYPES
@@ -26,6 +27,7 @@ __all__ = ["Arguments", "Buffer", "Encoded", "Origins", "ValueCodec"]
 
 _NO_BUFFERS: Final[Sequence[Buffer]] = ()
 _are_plain: Final = PLAIN_TYPES.issuperset
+forms.write, forms.read = encode_exception, decode_exception
 _new = tuple.__new__
 
 
@@ -106,7 +108,9 @@ class ValueCodec:
                 return _new(Encoded, (payload, _NO_BUFFERS))
         return Encoded(*encoder.encode(value, Terms(self.exchange)))
 
-    def encode_result(self, holder: list[Any], containers: Sequence[object] = ()) -> Encoded:
+    def encode_result(
+        self, holder: list[Any], containers: Sequence[object] = (), *, of_client: bool = False
+    ) -> Encoded:
         """Write the result of a call: what nothing else refers to is copied, the rest is owned.
 
         Args:
@@ -114,6 +118,8 @@ class ValueCodec:
                 result on behalf of the call: no local variable, no arguments, no frame.
             containers: Those of the arguments that are written back. Where the result
                 holds one of them, the caller gets its own container.
+            of_client: Whether the client answers to the server: then what it owns stays here
+                as well, but for data of other packages, such as arrays.
 
         Raises:
             EncodeError: A part of the result cannot travel; the message names it.
@@ -123,8 +129,10 @@ class ValueCodec:
             if payload is not None and len(payload) < tags.BULK_LIMIT:
                 return _new(Encoded, (payload, _NO_BUFFERS))
         known = {id(each): index for index, each in enumerate(containers)}
-        fresh = fresh_in(holder, known=known) if self.exchange.keeps_owned else None
-        return Encoded(*encoder.encode(holder[0], Terms(self.exchange, fresh, known)))
+        keeps = of_client or self.exchange.keeps_owned
+        fresh = fresh_in(holder, known=known) if keeps else None
+        terms = Terms(self.exchange, fresh, known, copies_data=of_client)
+        return Encoded(*encoder.encode(holder[0], terms))
 
     def encode_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Encoded:
         """Write the arguments of a call.
@@ -147,13 +155,13 @@ class ValueCodec:
             if type(value) is Inout:
                 marked.append(index)
                 value = value.value
-            values.append(self._as_argument(value))
+            values.append(value)
         for name, value in kwargs.items():
             if type(value) is Inout:
                 marked.append(name)
                 named[name] = value.value
             else:
-                named[name] = self._as_argument(value)
+                named[name] = value
         tail: Any = [named, marked] if marked else named or None
         terms = Terms(self.exchange)
         try:
@@ -167,22 +175,6 @@ class ValueCodec:
                     raise EncodeError(f"{where}: {error}") from None
             raise
         return Encoded(payload, buffers)
-
-    def _as_argument(self, value: object) -> object:
-        """An exception of the client: a server has to have a real one, to see and to raise."""
-        if (
-            isinstance(value, BaseException)
-            and not self.exchange.keeps_owned
-            and self.exchange.borrowed(value) is None
-        ):
-            return Exceptional(encode_fault(value, self))
-        return value
-
-    def _as_received(self, value: object) -> object:
-        """The exception that a whole argument stands for."""
-        if type(value) is Exceptional:
-            return decode_exception(value.payload, self, "the client")
-        return value
 
     def decode(
         self,
@@ -220,8 +212,6 @@ class ValueCodec:
         if payload and payload[0] == tags.TAGGED:
             origins = Origins([], [])
             values = decoder.decode(payload, buffers, self.exchange, home=origins.home)
-            if type(values) is list:
-                values = list(map(self._as_received, values))
         else:
             values = unpack(payload)
         if type(values) is not list or not values:
@@ -234,8 +224,6 @@ class ValueCodec:
             tail, marked = tail
         if type(tail) is not dict or not all(type(name) is str for name in tail):
             raise DecodeError("keyword arguments are a dict of names")
-        if origins is not _NO_ORIGINS:
-            tail = {name: self._as_received(value) for name, value in tail.items()}
         if marked and origins is _NO_ORIGINS:
             origins = Origins([], [])
         for place in marked:

@@ -20,8 +20,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import DecodeError
-from . import encoder
+from . import encoder, mappings
 from .lowering import Terms
+from .mappings import DICTS
 from .markers import Inout
 from .ownership import fresh_in
 from .scalars import PLAIN_TYPES
@@ -41,8 +42,9 @@ WRITE_BACK_LIMIT: Final = 10_000
 
 _are_plain: Final = PLAIN_TYPES.issuperset
 _LEAVES: Final = (set, bytearray, array.array)
-_WRITTEN_BACK: Final = frozenset([list, dict, collections.deque, *_LEAVES])
-_ENTERED: Final = frozenset([*_WRITTEN_BACK, tuple])
+_WRITTEN_BACK: Final = frozenset([list, collections.deque, *DICTS, *_LEAVES])
+_ENTERED: Final = frozenset([*_WRITTEN_BACK, tuple, collections.ChainMap])
+_NOT_WRITTEN: Final = (tuple, collections.ChainMap)
 
 
 def containers_of(
@@ -91,13 +93,15 @@ def _collect(argument: Any, found: dict[int, Any], limit: int, home: set[int]) -
         key = id(value)
         if kind not in _ENTERED or key in mine or key in found or key in home:
             continue
+        if kind is collections.ChainMap:
+            value = value.maps
         elements += len(value)
         if elements > limit:
             return False
-        if kind is not tuple:
+        if kind not in _NOT_WRITTEN:
             mine[key] = value
         if kind not in _LEAVES:
-            parts = value.values() if kind is dict else value
+            parts = value.values() if kind in DICTS else value
             if not _are_plain(map(type, parts)):
                 pending.extend(reversed(parts))
     found.update(mine)
@@ -181,7 +185,7 @@ def apply_changes(containers: Sequence[Any], changes: bytes, codec: ValueCodec) 
 def _copy(container: Any) -> Any:
     """What tells later whether the container has changed. Keeps its elements alive."""
     kind = type(container)
-    if kind is dict:
+    if kind in DICTS:
         return list(container), list(container.values())
     if kind is set:
         return set(map(id, container)), list(container)
@@ -196,7 +200,7 @@ def _copy(container: Any) -> Any:
 def _is_same(before: Any, container: Any) -> bool:
     """Whether a container holds the very objects that it held."""
     kind = type(container)
-    if kind is dict:
+    if kind in DICTS:
         keys, values = before
         return (
             len(keys) == len(container)
@@ -215,7 +219,9 @@ def _is_same(before: Any, container: Any) -> bool:
 def _content(container: Any) -> Any:
     """A copy of a container, as it stands in the changes."""
     kind = type(container)
-    if kind is dict or kind is set:
+    if kind in DICTS:
+        return dict(container)
+    if kind is set:
         return container.copy()
     if kind is list or kind is collections.deque:
         return list(container)
@@ -227,8 +233,8 @@ def _content(container: Any) -> Any:
 def _fits(container: Any, content: Any) -> bool:
     """Whether `_content` of such a container gives such a content."""
     kind = type(container)
-    if kind is dict or kind is set:
-        return type(content) is kind
+    if kind in DICTS or kind is set:
+        return type(content) is (set if kind is set else dict)
     if kind is list or kind is collections.deque:
         return type(content) is list
     if kind is bytearray:
@@ -241,7 +247,9 @@ def _fits(container: Any, content: Any) -> bool:
 def _replace(container: Any, content: Any) -> None:
     """Give a container a new content."""
     kind = type(container)
-    if kind is dict or kind is set:
+    if kind in DICTS:
+        mappings.replace(container, content)
+    elif kind is set:
         container.clear()
         container.update(content)
     elif kind is list or kind is bytearray:
