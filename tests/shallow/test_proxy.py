@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import pickle
 import weakref
 from typing import Any
 
@@ -102,20 +101,45 @@ def test_text_of_a_proxy_never_fails(goods: Any, apple: Any, caller: Any) -> Non
 
 
 def test_looking_costs_nothing(goods: Any, apple: Any, caller: Any) -> None:
-    """`dir`, signatures and documentation come from the tree."""
-    assert {"eat", "weight", "kind", "who"} <= set(dir(apple))
-    assert not [name for name in dir(apple) if "wsremote" in name]
+    """Signatures and documentation come from the tree."""
     assert inspect.getdoc(apple.eat) == "Eat it."
     assert callable(apple)
     assert weakref.ref(apple)() is apple
     assert caller.log == []
 
 
-def test_copies_are_refused_clearly(apple: Any, caller: Any) -> None:
-    """A copy here would be silently wrong."""
-    for make in (copy.copy, copy.deepcopy, pickle.dumps):
-        with pytest.raises(TypeError, match="object of the server"):
-            make(apple)
+def test_all_names_are_one_message(apple: Any, caller: Any) -> None:
+    """With those that the object has got at run time; without those of ours."""
+    assert {"eat", "weight", "kind", "who", "name", "_weight"} <= set(dir(apple))
+    assert len(caller.log) == 1
+    assert not [name for name in dir(apple) if "wsremote" in name]
+    caller.closed = True
+    assert {"eat", "weight", "kind"} <= set(dir(apple))
+
+
+def test_what_an_object_holds_is_one_message(apple: Any, caller: Any) -> None:
+    """`vars` gives the server's; nothing of ours is in it."""
+    assert vars(apple) == {"name": "a", "_weight": 1.0}
+    assert len(caller.log) == 1
+
+
+def test_copies_are_made_on_the_server(apple: Any, caller: Any) -> None:
+    """Each is a new object there; a deep copy keeps what is shared."""
+    one, same = copy.deepcopy([apple, apple])
+    assert one is same is not apple
+    assert copy.copy(apple) == apple
+    assert copy.copy(apple) is not apple
+    assert [entry[0] for entry in caller.log[:2]] == ["special", "special"]
+
+
+def test_a_rebuilt_exception_is_copied_here(caller: Any) -> None:
+    """It has no object on the server."""
+    failed = caller.shallow.class_at("shop.errors:Loss")
+    error = failed.__new__(failed, "it")
+    error.extra = [1]
+    caller.log.clear()
+    made = copy.copy(error)
+    assert (type(made), made.args, made.extra) == (failed, ("it",), [1])
     assert caller.log == []
 
 

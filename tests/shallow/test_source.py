@@ -115,16 +115,16 @@ def test_a_function_tells_what_it_is(goods: Any, caller: Any) -> None:
         "(kilos: float, per_kilo: float = 2.5, /, *extras: int, tax=0, **notes) -> float"
     )
     assert price.__annotations__["return"] == "float"
-    assert price.__code__.co_filename == "<wsremote box:1>/shop/goods.py"
+    assert price.__code__.co_filename == "<wsremote://box:1>/shop/goods.py"
     assert price.__code__.co_firstlineno == 14
-    assert price.__globals__ is goods.__dict__
+    assert price.__globals__["__name__"] == goods.__dict__["__name__"] == "shop.goods"
     assert caller.log == []
 
 
 def _made(parameters: list[Parameter], name: str = "f") -> Any:
     class Caller:
         url = "ws://h:1"
-        call = special = call_method = staticmethod(lambda *args: args)
+        call = special = call_method = inherited = staticmethod(lambda *args: args)
 
     node = FunctionNode(name, name, "m", signature=Signature(tuple(parameters)))
     return Functions(Caller()).function(node, f"m:{name}", {"__name__": "m"})  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..protocol.messages import Target
     from ..tree.info import InfoTree
 
-__all__ = ["Caller", "Home"]
+__all__ = ["Caller", "Home", "ServerCaller"]
 
 
 class Caller(Protocol):
@@ -54,10 +54,42 @@ class Caller(Protocol):
     def special(self, target: Target, name: str, args: tuple[Any, ...]) -> Any:
         """The special method `name`; on a class, that of its metaclass (`iter(Color)`)."""
 
+    def define(
+        self, target: Target, name: str | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Define a class that is derived here from one of the other side (`Op.DEFINE`)."""
+
+    def inherited(
+        self,
+        op: int,
+        target: Target,
+        name: str,
+        subject: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """`super(...).name` as the class `target` has it, for an object or class of our own."""
+
+    def load(self, data: bytes) -> Any:
+        """A new object of a pickle that the special method `__reduce_ex__` gave (`Op.LOAD`)."""
+
     def release(self, handle: int, count: int) -> None:
         """A proxy is gone that was received `count` times.
 
         Called from weakref callbacks, which may run anywhere: does no I/O, takes no lock.
+        """
+
+
+class ServerCaller(Caller, Protocol):
+    """The session of a client, which has modules to ask for."""
+
+    def browse(self, module: str, what: str, *args: str) -> Any:
+        """What a served module holds beside its attributes (`Op.BROWSE`).
+
+        Args:
+            module: Its name.
+            what: "names", "submodule", "source", "list", "read" or "metadata".
+            args: What `server/browsing.py` says of each.
         """
 
 

@@ -1,40 +1,65 @@
-"""Classes of this Python that classes of the server derive from."""
+"""Classes of this Python that classes of the server derive from.
+
+A base is real here if what Python does with it is right without the server: exceptions,
+abstract classes, builtins whose content travels with the handle (`codec.carried`,
+`codec.contents`), enumerations, `Generic`. Others are rebuilt as shallow classes.
+"""
 
 from __future__ import annotations
 
+import enum
 import functools
 import sys
+import typing
 from abc import ABCMeta
 from typing import Any, Final
 
+from ..codec.carried import content_base
+from ..codec.contents import MUTABLE
 from ..protocol.specials import FORWARDED
-from ..tree.introspection import is_class
+from ..tree.introspection import is_class, is_module, module_dict, namespace_of
 from ..tree.nodes import ClassNode, FunctionNode, Node
 from ..tree.signature import signature_of
 from .metaclass import ShallowClass
 
-__all__ = ["forwarding_node", "local_base"]
+__all__ = ["forwarded_of", "forwarding_node", "local_base"]
 
+_OF_MEMBERS: Final = frozenset(["__hash__", "__copy__", "__deepcopy__"])
 # Modules of Python whose abstract classes hold no state, so that they can be bases here.
 _ABSTRACT: Final = frozenset(["abc", "collections", "contextlib", "numbers", "os", "importlib"])
 
 
 def local_base(path: str) -> type | None:
-    """The class of this Python that can be a base as it is: exceptions and abstract classes.
+    """The class of this Python that can be a base as it is.
 
     Looked up among what is loaded: nothing is imported because a server names it.
     """
     module_name, _, qualname = path.partition(":")
     found: Any = sys.modules.get(module_name)
     for name in qualname.split("."):
-        found = getattr(found, "__dict__", {}).get(name)
+        # By hand: a served module that hides the local one answers by messages.
+        held = module_dict(found) if is_module(found) else {}
+        found = (namespace_of(found) if is_class(found) else held).get(name)
     if not is_class(found) or isinstance(found, ShallowClass):
         return None
     if found is object or issubclass(found, BaseException):
         return found
+    if found is typing.Generic or found is content_base(found) or found in MUTABLE:
+        return found
+    if module_name == "enum" and isinstance(found, enum.EnumMeta):
+        return found
     abstract = isinstance(found, ABCMeta) and module_name.partition(".")[0] in _ABSTRACT
     has_no_layout = found.__basicsize__ <= _Bare.__basicsize__ and not found.__itemsize__
     return found if abstract and has_no_layout else None
+
+
+def forwarded_of(base: type) -> list[type]:
+    """The classes behind a base whose methods the server is to answer."""
+    if base is typing.Generic or base is content_base(base) or base in MUTABLE:
+        return []
+    return [
+        cls for cls in base.__mro__ if cls.__module__ != "builtins" and cls is not content_base(cls)
+    ]
 
 
 class _Bare:
@@ -46,6 +71,8 @@ def forwarding_node(foreign: type) -> ClassNode:
     """What to forward of a class of this Python: its public methods and its special ones."""
     members: dict[str, Node] = {}
     defined = vars(foreign)
+    # Members of enumerations are hashed by their name, and copied as what they are: themselves.
+    names = FORWARDED - _OF_MEMBERS if issubclass(foreign, enum.Enum) else FORWARDED
     for name, value in defined.items():
         if not name.startswith("_") and callable(value) and not is_class(value):
             members[name] = FunctionNode(
@@ -61,6 +88,6 @@ def forwarding_node(foreign: type) -> ClassNode:
         foreign.__qualname__,
         foreign.__module__,
         members=members,
-        specials=tuple([n for n in defined if n in FORWARDED and defined[n] is not None]),
+        specials=tuple([n for n in defined if n in names and defined[n] is not None]),
         unset=tuple([n for n in defined if n in FORWARDED and defined[n] is None]),
     )

@@ -7,24 +7,56 @@ aliases) is made here, at its first use.
 
 from __future__ import annotations
 
+import sys
 from abc import ABCMeta
-from typing import TYPE_CHECKING, Any, Final
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ..codec.hiding import hide_own_frames, hiding
 from ..codec.names import builtin_name
+from ..errors import EncodeError
+from ..protocol.messages import Op
+from ..tree.introspection import namespace_of
 from ..tree.signature import to_inspect
-from .names import INTERNAL, is_probe
+from .names import INTERNAL
+from .overriding import QUIET, Quiet, overridden
 
 if TYPE_CHECKING:
     import inspect
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
+    from ..protocol.messages import Target
     from ..tree.nodes import ClassNode
     from .classes import Classes
 
-__all__ = ["ClassVariable", "Lazy", "LazyMethod", "LazyReference", "ShallowClass", "ShallowEnum"]
+__all__ = [
+    "ClassVariable",
+    "Lazy",
+    "LazyMethod",
+    "LazyOfClass",
+    "LazyReference",
+    "ShallowClass",
+    "mark_abstract",
+]
 
 # What Python itself sets on classes.
 _MACHINERY: Final = frozenset(["__abstractmethods__", "_abc_impl", "__parameters__"])
+
+
+class Subclassed(Protocol):
+    """Who defines on the other side the classes that are derived here from its classes."""
+
+    def signature(self, cls: Any) -> inspect.Signature | None:
+        """Of the constructor."""
+
+    def assign(self, cls: Any, name: str, value: Any) -> None:
+        """`cls.name = value`."""
+
+    def remove(self, cls: Any, name: str) -> None:
+        """`del cls.name`."""
+
+    def instance_set(self, instance: Any, name: str) -> None:
+        """An instance has got an attribute of its own."""
 
 
 class ShallowClass(ABCMeta):
@@ -35,40 +67,77 @@ class ShallowClass(ABCMeta):
 
     # What each class has, by the names that `names.INTERNAL` starts.
     _wsremote_classes: Classes
-    _wsremote_path: str
+    # Its name on the wire: a path of the tree, or the handle of a class outside it.
+    _wsremote_path: Target
     _wsremote_node: ClassNode
     _wsremote_construct: Callable[..., Any]
     _wsremote_blank: Callable[[type], Any]
 
+    # What has defined a class that is derived here; None for the other side's own.
+    _wsremote_defined: Subclassed | None = None
+
     def __new__(
-        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_: Any
+        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **keywords: Any
     ) -> Any:
-        served = next(base for base in bases if isinstance(base, ShallowClass))
-        raise TypeError(
-            f"subclassing served classes is not supported yet: {name} derives from "
-            f"{served._wsremote_path}, a class of the server at "
-            f"{served._wsremote_classes.caller.url}; use an object of it instead of inheriting"
-        )
+        # The metaclass itself, where it is the server's and no base is.
+        served: Any = next((base for base in bases if isinstance(base, ShallowClass)), mcls)
+        return served._wsremote_classes.subclass(mcls, name, bases, namespace, keywords)
+
+    def mro(cls) -> list[type]:
+        order = type.mro(cls)
+        if QUIET in namespace_of(cls):
+            order.insert(1, Quiet)
+        return order
+
+    def __init__(cls, *_: Any, **keywords: Any) -> None:
+        """The other side has initialized its class; ours has nothing more to be told."""
 
     def __call__(cls, /, *args: Any, **kwargs: Any) -> Any:
-        return cls._wsremote_construct(cls, *args, **kwargs)
+        try:
+            return cls._wsremote_construct(cls, *args, **kwargs)
+        except BaseException:
+            hide_own_frames()
+            raise
 
+    @hiding
     def __instancecheck__(cls, instance: Any) -> bool:
-        return super().__instancecheck__(instance) or _stands_for(cls, type(instance))
+        if type.__instancecheck__(cls, instance) or _stands_for(cls, type(instance)):
+            return True
+        traits = cls._wsremote_node.traits
+        if "judging" in traits:
+            return _asked(cls, "__instancecheck__", instance)
+        return "virtual" in traits and _counts(cls, type(instance))
 
     def __subclasscheck__(cls, subclass: type) -> bool:
-        return super().__subclasscheck__(subclass) or _stands_for(cls, subclass)
+        if type.__subclasscheck__(cls, subclass) or _stands_for(cls, subclass):
+            return True
+        if sys._getframe(1).f_code in _OF_ABC:
+            # An abstract class of this Python goes through all that derive from it.
+            return isinstance(subclass, type) and ABCMeta.__subclasscheck__(cls, subclass)
+        traits = cls._wsremote_node.traits
+        if "judging" in traits:
+            return _asked(cls, "__subclasscheck__", subclass)
+        return "virtual" in traits and _counts(cls, subclass)
 
     @property
     def __signature__(cls) -> inspect.Signature | None:
+        if cls._wsremote_defined is not None:
+            return cls._wsremote_defined.signature(cls)
+        if cls._wsremote_classes.asks_signatures:
+            found: inspect.Signature = cls._wsremote_classes.caller.get(
+                cls._wsremote_path, "__signature__"
+            )
+            return found
         node = cls._wsremote_node
         return None if node.signature is None else to_inspect(node.signature)
 
+    @hiding
     def __getattr__(cls, name: str) -> Any:
         # A name that is there and comes here: the server has been asked for it, and had none.
         # `help` sorts attributes by `_fields`.
         if (
-            is_probe(name)
+            cls._wsremote_path == ""
+            or cls._wsremote_classes.is_probe(name)
             or any(name in base.__dict__ for base in cls.__mro__)
             or (name == "_fields" and "namedtuple" not in cls._wsremote_node.traits)
         ):
@@ -77,19 +146,28 @@ class ShallowClass(ABCMeta):
             )
         return cls._wsremote_classes.caller.get(cls._wsremote_path, name)
 
+    @hiding
     def __setattr__(cls, name: str, value: Any) -> None:
         if name in _MACHINERY:
             type.__setattr__(cls, name, value)
+            return
+        if "_wsremote_defined" in cls.__dict__ and cls._wsremote_defined is not None:
+            cls._wsremote_defined.assign(cls, name, value)
             return
         classes = cls._wsremote_classes
         classes.caller.set(cls._wsremote_path, name, value)
         classes.renew(cls, name)
 
+    @hiding
     def __delattr__(cls, name: str) -> None:
+        if "_wsremote_defined" in cls.__dict__ and cls._wsremote_defined is not None:
+            cls._wsremote_defined.remove(cls, name)
+            return
         cls._wsremote_classes.caller.delete(cls._wsremote_path, name)
         if name in cls.__dict__:
             type.__delattr__(cls, name)
 
+    @hiding
     def register(cls, *args: Any, **kwargs: Any) -> Any:
         """What the server's class has under this name, which here all classes have."""
         result = cls._wsremote_classes.caller.call_method(
@@ -108,6 +186,27 @@ class ShallowClass(ABCMeta):
         return [name for name in type.__dir__(cls) if not name.startswith((INTERNAL, "_abc_"))]
 
 
+_OF_ABC: Final = frozenset(
+    [
+        ABCMeta.__instancecheck__.__code__,
+        ABCMeta.__subclasscheck__.__code__,
+    ]
+)
+
+
+def _counts(cls: ShallowClass, subclass: type) -> bool:
+    """Whether an abstract class takes one for a subclass that does not derive from it."""
+    return ABCMeta.__subclasscheck__(cls, subclass) or _asked(cls, "__subclasscheck__", subclass)
+
+
+def _asked(cls: ShallowClass, name: str, value: Any) -> bool:
+    """What the other side says: it knows who is registered there, and has the hooks."""
+    try:
+        return bool(cls._wsremote_classes.caller.special(cls._wsremote_path, name, (value,)))
+    except EncodeError:
+        return False  # of a class that it cannot be told of, it knows nothing
+
+
 def _stands_for(cls: ShallowClass, kind: type) -> bool:
     """Whether instances of `cls` arrive here as values, and so as instances of `kind`."""
     return any(
@@ -117,38 +216,6 @@ def _stands_for(cls: ShallowClass, kind: type) -> bool:
         and builtin_name(base) is not None
         for base in kind.__mro__
     )
-
-
-class ShallowEnum(ShallowClass):
-    """The class of shallow enumerations, which are containers of their members."""
-
-    __module__ = "builtins"
-
-    def _ask(cls, name: str, *args: Any) -> Any:
-        return cls._wsremote_classes.caller.special(cls._wsremote_path, name, args)
-
-    def __iter__(cls) -> Iterator[Any]:
-        return iter(cls._ask("__iter__"))
-
-    def __reversed__(cls) -> Iterator[Any]:
-        return iter(cls._ask("__reversed__"))
-
-    def __len__(cls) -> int:
-        length: int = cls._ask("__len__")
-        return length
-
-    def __bool__(cls) -> bool:
-        return True
-
-    def __getitem__(cls, name: str) -> Any:
-        return cls._ask("__getitem__", name)
-
-    def __contains__(cls, value: object) -> bool:
-        return bool(cls._ask("__contains__", value))
-
-    @property
-    def __members__(cls) -> Any:
-        return cls._wsremote_classes.caller.get(cls._wsremote_path, "__members__")
 
 
 class ClassVariable(property):
@@ -161,14 +228,22 @@ class ClassVariable(property):
         self,
         name: str,
         fget: Callable[[Any], Any],
-        fset: Callable[[Any, Any], None],
-        fdel: Callable[[Any], None],
+        fset: Callable[[Any, Any], None] | None,
+        fdel: Callable[[Any], None] | None,
         doc: str | None,
     ) -> None:
         super().__init__(fget, fset, fdel, doc)
         self._name = name
 
+    @hiding
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        cls = type(instance) if owner is None else owner
+        if isinstance(cls, ShallowClass) and cls._wsremote_defined is not None:
+            holder = overridden(self, self._name, cls)
+            if holder is not None:
+                subject = cls if instance is None else instance
+                caller = cls._wsremote_classes.caller
+                return caller.inherited(Op.GET, holder._wsremote_path, self._name, subject)
         if instance is not None or not isinstance(owner, ShallowClass):
             return super().__get__(instance, owner)
         return owner._wsremote_classes.caller.get(owner._wsremote_path, self._name)
@@ -183,6 +258,7 @@ class Lazy:
         self._name = name
         self._make = make
 
+    @hiding
     def __get__(self, instance: Any, owner: type) -> Any:
         made = self._make()
         for home in owner.__mro__:
@@ -198,11 +274,48 @@ class LazyMethod(Lazy):
     __slots__ = ()
 
 
+class LazyOfClass(Lazy):
+    """The same for data that the class's node has, such as the fields of a dataclass."""
+
+    __slots__ = ()
+
+    def __init__(self, name: str, make: Callable[[ClassNode, Any], Any]) -> None:
+        super().__init__(name, lambda: None)
+        self._make = make  # type: ignore[assignment]
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        home = next(cls for cls in owner.__mro__ if cls.__dict__.get(self._name) is self)
+        made = self._make(home._wsremote_node, home)  # type: ignore[call-arg]
+        type.__setattr__(home, self._name, made)
+        return made
+
+
+def mark_abstract(cls: ShallowClass, name: str) -> None:
+    """Let `ABCMeta` see that a subclass still has to define a method or property."""
+    member = cls.__dict__[name]
+    if type(member) is LazyMethod:
+        member.__get__(None, cls)
+        member = cls.__dict__[name]
+    target: Any = None
+    if type(member) is property and isinstance(read := member.fget, FunctionType):
+        # Getters are shared by all classes.
+        target = FunctionType(read.__code__, read.__globals__, name, None, read.__closure__)
+        copied = property(target, member.fset, member.fdel, member.__doc__)
+        type.__setattr__(cls, name, copied)
+    elif isinstance(member, classmethod | staticmethod):
+        target = member.__func__
+    elif isinstance(member, FunctionType):
+        target = member
+    if target is not None:
+        target.__isabstractmethod__ = True
+
+
 class LazyReference(Lazy):
     """The same for an alias; the server is asked where the tree has not what it stands for."""
 
     __slots__ = ()
 
+    @hiding
     def __get__(self, instance: Any, owner: Any) -> Any:
         try:
             return super().__get__(instance, owner)

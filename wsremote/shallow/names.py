@@ -6,8 +6,9 @@ Notebooks and editors probe every object for dozens of names (`_repr_html_`, `ge
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Final
+
+from ..tree.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,8 +40,8 @@ def is_probe(name: str) -> bool:
 
 def closest(name: str, known: Iterable[str]) -> str:
     """` Did you mean: 'fit'?` where a known name is near, else nothing."""
-    found = difflib.get_close_matches(name, [other for other in known if other != name], n=1)
-    return f" Did you mean: {found[0]!r}?" if found else ""
+    near = nearest(name, known)
+    return f" Did you mean: {near!r}?" if near else ""
 
 
 def host_of(url: str) -> str:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from types import CellType, FunctionType
+from types import CellType, CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
+from ..codec.hiding import hide_own_frames
 from ..tree.introspection import is_name
 from ..tree.nodes import ClassNode, FunctionNode, Parameter, Signature
 from ..tree.signature import Annotation, Placeholder, to_inspect
@@ -21,57 +22,81 @@ from .names import host_of
 from .templates import WITH_FIRST, Role, given, template
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..protocol.messages import Target
     from .caller import Caller
 
-__all__ = ["Functions"]
+__all__ = ["Functions", "code_of"]
 
 _POSITIONAL_ONLY, _POSITIONAL, _VAR_POSITIONAL, _KEYWORD_ONLY, _VAR_KEYWORD = range(5)
 _ANYTHING: Final = (Parameter("args", _VAR_POSITIONAL), Parameter("kwargs", _VAR_KEYWORD))
 _SELF: Final = Parameter("self", _POSITIONAL_ONLY)
 _CLS: Final = Parameter("cls", _POSITIONAL_ONLY)
 
+# A coroutine is awaited where it is made, so that a call gives its result.
+_FLAGS: Final = {"generator": inspect.CO_GENERATOR, "async generator": inspect.CO_ASYNC_GENERATOR}
+
 _placeholder = functools.lru_cache(maxsize=16384)(Placeholder)
 _annotation = functools.lru_cache(maxsize=16384)(Annotation)
 
 
 class Functions:
-    """Makes the functions of one session."""
+    """Makes the functions of one session.
 
-    def __init__(self, caller: Caller) -> None:
+    Args:
+        caller: The session.
+        name_of: Gives the name here of a source file of the other side, where there is one.
+    """
+
+    def __init__(self, caller: Caller, name_of: Callable[[str], str] | None = None) -> None:
         values = {
             "_call": caller.call,
             "_method": caller.call_method,
             "_special": caller.special,
+            "_inherited": caller.inherited,
             "_given": given,
             "_getattr": getattr,
             "_type": type,
+            "_hide": hide_own_frames,
         }
         # What the bodies refer to. Not globals: these are the module's own, as at home.
         self._cells = {name: CellType(value) for name, value in values.items()}
         self._host = host_of(caller.url)
+        self._name_of = name_of
 
-    def function(self, node: FunctionNode, path: str, scope: dict[str, Any]) -> FunctionType:
+    def function(self, node: FunctionNode, path: Target, scope: dict[str, Any]) -> FunctionType:
         """A function of a module; `scope` becomes its `__globals__`."""
         return self._from_node("function", node, path, scope)
 
     def method(
-        self, node: FunctionNode, owner: str, scope: dict[str, Any]
+        self, node: FunctionNode, owner: Target, scope: dict[str, Any]
     ) -> FunctionType | classmethod[Any, Any, Any] | staticmethod[Any, Any]:
-        """What the class `owner` (a path) has in its namespace for a node."""
+        """What the class `owner` has in its namespace for a node."""
         if node.binding == "classmethod":
             return classmethod(self._from_node("classmethod", node, owner, scope))
         if node.binding == "staticmethod":
             return staticmethod(self._from_node("staticmethod", node, owner, scope))
         return self._from_node("method", node, owner, scope)
 
-    def call(self, node: FunctionNode, owner: str, scope: dict[str, Any]) -> FunctionType:
+    def of_classes(
+        self, node: FunctionNode, owner: Target, scope: dict[str, Any]
+    ) -> FunctionType | classmethod[Any, Any, Any] | staticmethod[Any, Any]:
+        """The same for a metaclass, whose methods are those of classes."""
+        if node.binding != "method":
+            return self.method(node, owner, scope)
+        return self._from_node("classmethod", node, owner, scope)
+
+    def call(self, node: FunctionNode, owner: Target, scope: dict[str, Any]) -> FunctionType:
         """`__call__` of the class `owner`."""
         return self._from_node("call", node, owner, scope)
 
-    def special(self, name: str, owner: str, scope: dict[str, Any]) -> FunctionType:
-        """A special method of the class `owner` that is forwarded as such."""
+    def special(
+        self, name: str, owner: Target, scope: dict[str, Any], qualname: str
+    ) -> FunctionType:
+        """A special method of the class `owner`, of that qualified name, forwarded as such."""
         parameters = (_SELF, _ANYTHING[0])
-        return self._make("special", parameters, name, owner, scope, f"{_last(owner)}.{name}")
+        return self._make("special", parameters, name, owner, scope, f"{qualname}.{name}")
 
     def constructor(self, node: ClassNode, scope: dict[str, Any]) -> FunctionType:
         """Calls the class that is its first argument; binds as the class's `__init__` does."""
@@ -86,7 +111,7 @@ class Functions:
         )
 
     def _from_node(
-        self, role: Role, node: FunctionNode, path: str, scope: dict[str, Any]
+        self, role: Role, node: FunctionNode, path: Target, scope: dict[str, Any]
     ) -> FunctionType:
         """The function of a node, with its documentation and its place on the server."""
         signature = node.signature
@@ -98,7 +123,7 @@ class Functions:
             path,
             scope,
             node.qualname,
-            f"<wsremote {self._host}>/{node.file or node.module}",
+            self._file(node),
             node.line or 1,
         )
         made.__doc__ = node.doc
@@ -113,19 +138,25 @@ class Functions:
         made.__annotations__ = notes
         return made
 
+    def _file(self, node: FunctionNode) -> str:
+        """The name here of the file that a function is in."""
+        if node.file is not None and self._name_of is not None:
+            return self._name_of(node.file)
+        return f"<wsremote {self._host}>/{node.file or node.module}"
+
     def _make(
         self,
         role: Role,
         parameters: tuple[Parameter, ...],
         name: str,
-        path: str,
+        path: Target,
         scope: dict[str, Any],
         qualname: str,
         file: str = "<wsremote>",
         line: int = 1,
     ) -> FunctionType:
         bare = template(role, tuple([(p.kind, p.default is not None) for p in parameters]))
-        words = {"<name>": name, "<path>": path}
+        words: dict[str, Any] = {"<name>": name, "<path>": path}
         for index, parameter in enumerate(parameters):
             words[f"a{index}"] = words[f"<a{index}>"] = parameter.name
         code = bare.replace(
@@ -155,6 +186,25 @@ class Functions:
         if keyword_defaults:
             made.__kwdefaults__ = keyword_defaults
         return made
+
+
+def code_of(signature: inspect.Signature, name: str, flow: str) -> CodeType:
+    """Code that says what its parameters are, and does nothing that anybody could call.
+
+    Args:
+        signature: Of a function.
+        name: Of the function.
+        flow: How a call of it goes on: the `flow` of a `FunctionNode`.
+    """
+    parameters = list(signature.parameters.values())
+    shape = tuple([(int(p.kind), p.default is not p.empty) for p in parameters])
+    bare = template("function", shape)
+    words = {f"a{index}": parameter.name for index, parameter in enumerate(parameters)}
+    return bare.replace(
+        co_varnames=tuple([words.get(own, own) for own in bare.co_varnames]),
+        co_name=name,
+        co_flags=bare.co_flags | _FLAGS.get(flow, 0),
+    )
 
 
 class _Shown(inspect.Signature):
@@ -204,7 +254,7 @@ def _in_order(parameters: tuple[Parameter, ...]) -> bool:
     return required == sorted(required, reverse=True)
 
 
-def _filled(constants: tuple[Any, ...], words: dict[str, str]) -> tuple[Any, ...]:
+def _filled(constants: tuple[Any, ...], words: dict[str, Any]) -> tuple[Any, ...]:
     """The constants of a template with its `<…>` words replaced, in nested tuples too."""
     return tuple(
         [
@@ -216,8 +266,3 @@ def _filled(constants: tuple[Any, ...], words: dict[str, str]) -> tuple[Any, ...
             for constant in constants
         ]
     )
-
-
-def _last(path: str) -> str:
-    """`Outer.C` of `pkg.mod:Outer.C`."""
-    return path.partition(":")[2]

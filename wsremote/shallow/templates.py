@@ -11,6 +11,7 @@ import functools
 import itertools
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ..codec.frames import one_line
 from ..tree.signature import Placeholder
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ _BODIES: Final[dict[Role, str]] = {
     "function": '_call("<path>", {args})',
     "method": f'_method(a0._wsremote_handle, "<name>", {{args}}) if {_OWN}'
     ' else _method("<path>", "<name>", {with_first})',
-    "classmethod": '_method(a0._wsremote_path, "<name>", {args})',
+    # A class that is derived here may override it, and use it with `super()`.
+    "classmethod": '_method(a0._wsremote_path, "<name>", {args})'
+    " if a0._wsremote_defined is None"
+    ' else _inherited(1, "<path>", "<name>", a0, {args})',
     "staticmethod": '_method("<path>", "<name>", {args})',
     "constructor": "_call(a0._wsremote_path, {args})",
     "special": f'_special(a0._wsremote_handle, "<name>", a1) if {_OWN}'
@@ -53,12 +57,20 @@ def template(role: Role, shape: Shape) -> CodeType:
         args=_sent(arguments[1:] if role in WITH_FIRST else arguments),
         with_first=_sent(arguments),
     )
-    free = "_call, _method, _special, _given, _getattr, _type, _me"
-    text = f"def make({free}):\n def f({_listed(arguments)}): return {body}\n return f"
+    free = "_call, _method, _special, _inherited, _given, _getattr, _type, _hide, _me"
+    text = (
+        f"def make({free}):\n"
+        f" def f({_listed(arguments)}):\n"
+        f"  try: return {body}\n"
+        "  except BaseException:\n"
+        "   _hide(); raise\n"
+        " return f"
+    )
     scope: dict[str, Any] = {}
     exec(compile(text, "<wsremote>", "exec"), scope)
-    code: CodeType = scope["make"](*itertools.repeat(None, 7)).__code__
-    return code
+    code: CodeType = scope["make"](*itertools.repeat(None, 9)).__code__
+    # All on the line that the server's function begins with.
+    return code.replace(co_linetable=one_line(len(code.co_code) // 2, 0))
 
 
 def _listed(arguments: list[tuple[str, tuple[int, bool]]]) -> str:
