@@ -119,8 +119,8 @@ def test_a_cancel_reaches_the_call_that_waits_for_a_callback(local: Local, raw: 
         continue
     local.module.door("nested").set()
     assert raw.answer() == (2, "nested")
-    fault = raw.receive()
-    assert isinstance(fault, Fault)
+    while not isinstance(fault := raw.receive(), Fault):
+        continue  # the function of the client is gone there, which may be said before
     assert (fault.call, fault.executed) == (1, True)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import functools
 import gc
+import os
 import string
 import sys
 import types
 import weakref
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ import os
 import subprocess as _subprocess
 from collections import OrderedDict
 from os import system
+from threading import Thread
 from . import till
 from .till import Till as Cashbox
 
@@ -120,7 +123,7 @@ class Frames:
     def __init__(self) -> None:
         self.frame = sys._getframe()
         self.code = Frames.__init__.__code__
-        self.module = types
+        self.module = os
 
 
 @pytest.fixture(scope="module")
@@ -218,8 +221,9 @@ def test_names_that_are_not_there(policy: Policy, path: str, message: str) -> No
         ("policy_shop:_subprocess.Popen", NotExposed, "'_subprocess' is not served"),
         ("policy_shop:system", NotExposed, "'system' is not served, because it comes from"),
         ("policy_shop:shell", NotExposed, "'shell' is not served, because it comes from"),
-        ("policy_shop:OrderedDict", NotExposed, "comes from collections, which is not served"),
-        ("policy_shop:Item.__init__", NotExposed, "'__init__' is never served"),
+        ("policy_shop:Thread", NotExposed, "comes from threading, which is not served"),
+        ("policy_shop:Item.__getattribute__", NotExposed, "'__getattribute__' is never served"),
+        ("policy_shop:Item.__setattr__", NotExposed, "'__setattr__' is served as a method only"),
         ("policy_shop:Item.mro", NotExposed, "'mro' is never served"),
         ("policy_shop:Item.lookup", NotExposed, "it reaches whatever its arguments reach"),
         ("policy_shop:Name.format", NotExposed, "it reaches whatever its arguments reach"),
@@ -234,6 +238,14 @@ def test_paths_do_not_lead_out(
     with pytest.raises(kind) as refused:
         policy.resolve(path)
     assert message in str(refused.value)
+
+
+def test_what_computes_may_be_re_exported(policy: Policy) -> None:
+    """Functions, classes and modules that the client takes from its own Python are given."""
+    shop = policy.resolve("policy_shop")
+    assert policy.get(shop, "OrderedDict") is OrderedDict
+    with pytest.raises(NotExposed, match="'os' is not served, because it is a module"):
+        policy.get(shop, "os")
 
 
 def test_a_path_is_looked_up_once(policy: Policy) -> None:
@@ -309,20 +321,98 @@ def test_errors_of_the_packages_code_pass_unchanged(policy: Policy) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["__class__", "__dict__", "__init__", "__reduce__", "__getattribute__", "__missing__"]
+    "name",
+    ["__class__", "__subclasshook__", "__getattribute__", "__weakref__", "__missing__", "__mro__"],
 )
-def test_dunders_are_no_names(policy: Policy, name: str) -> None:
-    """Names with two underscores are refused, on objects and their classes, read or called."""
+def test_dunders_that_open_the_process_are_no_names(policy: Policy, name: str) -> None:
+    """They are refused, on objects and their classes, read or called."""
     item = make(policy, "tea")
-    expected = NotExposed if hasattr(item, name) else AttributeError
     for target in (item, type(item)):
+        expected = NotExposed if hasattr(target, name) else AttributeError
         for ask in (policy.get, policy.bind):
             with pytest.raises(expected):
                 ask(target, name)
-        with pytest.raises(NotExposed):
-            policy.set(target, name, 1)
-        with pytest.raises(NotExposed):
-            policy.delete(target, name)
+    for target in (item, type(item)):
+        if name != "__missing__" or target is item:
+            with pytest.raises(NotExposed):
+                policy.set(target, name, 1)
+            with pytest.raises(NotExposed):
+                policy.delete(target, name)
+
+
+def test_what_python_calls_on_a_base_class_is_open(policy: Policy) -> None:
+    """`Base.__init__(x)` and its like, of served classes; of others not."""
+    item = make(policy, "tea")
+    cls = type(item)
+    policy.bind(cls, "__init__")(item, "milk")
+    assert item.name == "milk"
+    assert policy.bind(item, "__getstate__")()["name"] == "milk"
+    assert policy.bind(cls, "__eq__")(item, item) is True
+    assert type(policy.bind(cls, "__new__")(cls)) is cls
+    frames = Frames()
+    for name in ("__init__", "__reduce__", "__setstate__", "__getstate__"):
+        with pytest.raises(NotExposed if hasattr(frames, name) else AttributeError):
+            policy.bind(frames, name)
+
+
+def test_new_makes_no_other_class(policy: Policy) -> None:
+    """`object.__new__` would make an object of any class."""
+    new = policy.bind(type(make(policy, "tea")), "__new__")
+    with pytest.raises(TypeError, match="Frames is not a subtype of Item"):
+        new(Frames)
+    with pytest.raises(TypeError, match="is not a subtype of Item"):
+        new(3)
+
+
+def test_attribute_methods_ask_the_policy_for_the_attribute(policy: Policy) -> None:
+    """`Base.__setattr__(x, name, value)` sets what `x.name = value` may set."""
+    item = make(policy, "tea")
+    for target, first in ((type(item), (item,)), (item, ())):
+        policy.bind(target, "__setattr__")(*first, "name", "milk")
+        assert item.name == "milk"
+        policy.bind(target, "__delattr__")(*first, "name")
+        assert not hasattr(item, "name")
+        for name in ("__class__", "__dict__", "mro"):
+            with pytest.raises(NotExposed):
+                policy.bind(target, "__setattr__")(*first, name, Frames)
+            with pytest.raises(NotExposed):
+                policy.bind(target, "__delattr__")(*first, name)
+        with pytest.raises(TypeError, match="takes the name of an attribute"):
+            policy.bind(target, "__setattr__")(*first, 3, 4)
+    opened = make(policy, cls="Open")
+    assert policy.bind(type(opened), "__getattr__")(opened, "anything") == 42
+    with pytest.raises(AttributeError):
+        policy.bind(type(opened), "__getattr__")(opened, "__globals__")
+
+
+def test_own_data_are_given_whole_or_as_a_view(folder: Path, policy: Policy) -> None:
+    """`vars(x)` is the object's own dict; a view where something of it stays here."""
+    sold = make(policy, cls="Open")
+    sold.count = 1
+    assert policy.get(sold, "__dict__") is vars(sold)
+    item = make(policy, "tea")
+    view = policy.get(item, "__dict__")
+    assert type(view) is types.MappingProxyType
+    assert dict(view) == {"name": "tea", "_cost": 1}
+    read_only = Policy(inspect_packages(["policy_shop"]), read_only=True)
+    assert type(read_only.get(sold, "__dict__")) is types.MappingProxyType
+    public = Policy(inspect_packages(["policy_shop"]), public_only=True)
+    assert dict(public.get(item, "__dict__")) == {"name": "tea"}
+    with pytest.raises(AttributeError):
+        policy.get(make(policy, cls="Slotted"), "__dict__")
+    with pytest.raises(NotExposed):
+        policy.get(type(item), "__dict__")
+
+
+def test_names_are_listed_without_the_hidden_ones(policy: Policy) -> None:
+    """`dir(x)` has what the object got at run time."""
+    item = make(policy, "tea")
+    item.extra = 1
+    listed = policy.bind(item, "__dir__")()
+    assert {"name", "extra", "label", "_cost", "__init__"} <= set(listed)
+    public = Policy(inspect_packages(["policy_shop"]), public_only=True)
+    assert "_cost" not in public.bind(item, "__dir__")()
+    assert "extra" in public.bind(item, "__dir__")()
 
 
 def test_harmless_dunders_are_open(policy: Policy) -> None:
@@ -389,12 +479,9 @@ def test_nothing_leads_into_the_interpreter(policy: Policy, suspended: Any) -> N
         frame.f_code: ("co_code", "co_consts", "co_name", "replace"),
         trace: ("tb_frame", "tb_next", "tb_lineno"),
         generator: ("__globals__", "__code__", "__closure__", "__builtins__"),
-        make(policy, "tea")._internal: ("__func__", "__self__"),
-        [].append: ("__self__",),
-        functools.partial(print): ("func", "args", "keywords"),
-        functools.lru_cache(generator): ("__wrapped__",),
+        make(policy, "tea")._internal.__func__: ("__code__", "__globals__"),
+        functools.partial(print): ("func",),
         types: ("FunctionType", "__builtins__"),
-        object.__init_subclass__: ("__self__",),
     }
     for target, names in ways.items():
         for name in names:
@@ -402,6 +489,8 @@ def test_nothing_leads_into_the_interpreter(policy: Policy, suspended: Any) -> N
             for ask in (policy.get, policy.bind):
                 with pytest.raises(NotExposed):
                     ask(target, name)
+    with pytest.raises(NotExposed, match="it is a module"):
+        policy.get(os.getpid, "__self__")
 
 
 def test_no_attribute_hands_out_frames_code_or_foreign_modules(policy: Policy) -> None:
@@ -556,7 +645,7 @@ def test_a_variable_that_turns_into_a_module_is_refused(policy: Policy) -> None:
     shop: Any = policy.resolve("policy_shop")
     shop.thing = 1
     assert policy.get(shop, "thing") == 1
-    for value in (types, type, shop.os.system):
+    for value in (os, type, shop.os.system):
         shop.thing = value
         with pytest.raises(NotExposed, match="'thing' is not served"):
             policy.get(shop, "thing")

@@ -131,7 +131,7 @@ def test_answers_to_one_who_does_not_read_wait_on_their_lane(local: Local, raw: 
 def test_a_finalizer_that_does_not_end_holds_up_nobody_else(
     local: Local, raw: RawClient, other: wsremote.Session
 ) -> None:
-    """Released objects are freed on a lane of their session, never by the poller."""
+    """Released objects are freed on a thread that nobody waits for, never by the poller."""
     raw.call(1, "Slow")
     while not isinstance(raw.receive(), Result):
         continue
@@ -141,7 +141,7 @@ def test_a_finalizer_that_does_not_end_holds_up_nobody_else(
     assert local.module.started.get(timeout=PATIENCE) == "finalizer"
     assert getattr(other.modules, local.name).add(1, 2) == 3
     local.module.door("finalizer").set()
-    assert local.module.finished.get(timeout=PATIENCE).startswith("wsremote-lane-")
+    assert local.module.finished.get(timeout=PATIENCE).startswith("wsremote-chores-")
     raw.call(2, "add", 1, 1)
     assert raw.answer() == (2, 2)
 

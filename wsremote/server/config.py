@@ -85,6 +85,7 @@ class ServerConfig:
             with every WebSocket, a Python client sends none.
         read_only: Refuse to set and delete attributes and module variables.
         public_only: Refuse names that start with one underscore.
+        no_source: Show no source of the served packages, in tracebacks only what they need.
         insecure_plaintext: Listen beyond loopback without TLS.
         limits: The bounds.
 
@@ -104,6 +105,7 @@ class ServerConfig:
     allowed_origins: tuple[str, ...] = ()
     read_only: bool = False
     public_only: bool = False
+    no_source: bool = False
     insecure_plaintext: bool = False
     limits: Limits = field(default_factory=Limits)
 

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 from ..codec.frames import CALLER
 from ..errors import NotExposed, RemoteProtocolError
 from ..protocol.messages import Op
+from ..protocol.operators import SPECIALS
 from .coroutines import LaneLoops
-from .operators import SPECIALS
+from .pickles import Pickles
 
 if TYPE_CHECKING:
     from ..protocol.messages import Target
+    from .browsing import Browsing
     from .policy import Policy
 
 __all__ = ["Dispatcher"]
@@ -30,6 +32,8 @@ _GET: Final = int(Op.GET)
 _SET: Final = int(Op.SET)
 _DELETE: Final = int(Op.DELETE)
 _SPECIAL: Final = int(Op.SPECIAL)
+_BROWSE: Final = int(Op.BROWSE)
+_LOAD: Final = int(Op.LOAD)
 
 
 def _awaited_types() -> frozenset[type]:
@@ -69,11 +73,14 @@ class Dispatcher:
 
     Args:
         policy: What may be reached.
+        browsing: Answers `Op.BROWSE`.
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, browsing: Browsing | None = None) -> None:
         self._policy = policy
+        self._browsing = browsing
         self._loops = LaneLoops()
+        self._pickles = Pickles()
         # Looked up once here instead of in every call.
         self._named = policy.named
         self._bind = policy.bind
@@ -108,6 +115,8 @@ class Dispatcher:
         if type(target) is str:
             found = self._named.get(target)
             if found is None:
+                if op == _LOAD:
+                    return self._pickles.load(args[0] if args else None)
                 found = self._policy.resolve(target)
         else:
             found = resolve(target)  # type: ignore[arg-type]  # mypy knows no `type(x) is str`
@@ -125,6 +134,13 @@ class Dispatcher:
             return self._loops.run(value)
         return value
 
+    def call(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Call something that was found elsewhere; a coroutine is awaited."""
+        value = _call(function, args, kwargs)
+        return self._loops.run(value) if type(value) in _AWAITED else value
+
     def _access(self, op: int, target: object, name: str, args: tuple[Any, ...]) -> Any:
         """Get, set or delete an attribute."""
         if op == _GET:
@@ -135,6 +151,8 @@ class Dispatcher:
             return self._policy.set(target, name, args[0])
         if op == _DELETE:
             return self._policy.delete(target, name)
+        if op == _BROWSE and self._browsing is not None:
+            return self._browsing.browse(target, name, args)
         raise RemoteProtocolError(f"there is no op {op}")
 
     def _special(
@@ -145,6 +163,8 @@ class Dispatcher:
         if operation is None:
             raise NotExposed(f"{name!r} is no special method that runs on the server")
         self._policy.check_special(target, name)
+        if name == "__reduce_ex__":
+            return self._pickles.dump(target, *args)
         return operation(target, *args, **kwargs)
 
     def wake(self, thread: int) -> None:

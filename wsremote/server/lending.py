@@ -1,29 +1,32 @@
 """What a session and its client hold of each other: the server's `codec.exchange.Exchange`.
 
 Objects of the server that the client holds are in `handles`, under numbers that the
-client sends back. Functions of the client are `ClientFunction`s here.
+client sends back. Objects of the client are stand-ins here.
 """
 
 from __future__ import annotations
 
 import threading
-import weakref
-from collections import deque
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from ..codec.contents import kind_of
 from ..errors import RemoteProtocolError
 from ..protocol.handles import HandleTable
-from ..tree.describing import describe_class
-from ..tree.documents import document_of
+from ..shallow.announced import Announcer
+from ..tree.introspection import namespace_of
+from .definitions import MARK, Definition, called_back
+from .stand_ins import StandIns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..codec.originals import Original
     from ..tree.inventory import Inventory
+    from .calling_back import CallingBack
     from .policy import Policy
-    from .session import Session
 
-__all__ = ["ClientFunction", "Lending"]
+__all__ = ["Lending"]
 
 
 class Lending:
@@ -40,10 +43,11 @@ class Lending:
     keeps_owned = True
     pickle_out = True
     pickle_in = True
+    peer = "the client"
 
     def __init__(
         self,
-        session: Session,
+        session: CallingBack,
         inventory: Inventory,
         policy: Policy,
         limit: int,
@@ -51,18 +55,11 @@ class Lending:
     ) -> None:
         self.receiver_has = installed
         self.handles = HandleTable(threading.RLock(), limit=limit)
-        # What the client has to be told to let go of: `(handle, times received)`.
-        self.let_go: deque[tuple[int, int]] = deque()
         self._session = session
         self._inventory = inventory
         self._policy = policy
-        # Numbers of the server's classes, given at the first handle of each.
-        self._numbers: dict[type, int] = {}
-        self._announcing = threading.Lock()
-        # The client's functions that are alive here, by their handle.
-        self._borrowed: weakref.WeakValueDictionary[int, ClientFunction] = (
-            weakref.WeakValueDictionary()
-        )
+        self._announcer = Announcer(session.announce_class, self._class_path, self._class_handle)
+        self.stand_ins = StandIns(session, self.named, limit)
 
     # ---- ours ------------------------------------------------------------------------
 
@@ -71,9 +68,18 @@ class Lending:
         number = self.class_number(type(value))
         return self.handles.lend(value, number), number
 
+    def is_watched(self, value: object) -> bool:
+        """Whether the client mirrors a container, and is told what changes in it."""
+        return self._session.watching.is_watched(value)
+
+    def lend_mirrored(self, value: object, content: Any) -> tuple[int, int, int]:
+        """Lend a container that the client mirrors, which held `content` when it was written."""
+        handle, number = self.lend(value)
+        return handle, number, self._session.watching.watch(handle, value, content)
+
     def unlend(self, handle: int) -> None:
         """Take back one sending that did not happen."""
-        self.handles.release(handle, 1)
+        self.released(handle, 1)
 
     def lent(self, handle: int) -> object:
         """The object of the server that a handle stands for."""
@@ -81,47 +87,54 @@ class Lending:
 
     def released(self, handle: int, count: int) -> bool:
         """The client has let go of a handle it had received `count` times. True: it is free."""
-        return self.handles.release(handle, count)
+        is_free = self.handles.release(handle, count)
+        if is_free:
+            self._session.watching.forget(handle)
+        return is_free
+
+    def lend_original(self, error: BaseException) -> int:
+        """The handle of an exception that travels as a copy."""
+        return self.handles.lend(error)
 
     def class_number(self, cls: type) -> int:
         """The number of a class in this session; the client is told before it is used."""
-        number = self._numbers.get(cls)
-        if number is not None:
-            return number
-        with self._announcing:
-            if cls not in self._numbers:
-                self._announce(cls)
-            return self._numbers[cls]
+        return self._announcer.number(cls)
 
-    def _announce(self, cls: type) -> None:
-        """Tell the client of a class and, before it, of the bases that it has to know."""
-        path = self._inventory.path_of(cls)
-        node = None
-        if path is None:
-            for base in reversed(cls.__mro__[1:]):
-                if base.__module__ != "builtins" and base not in self._numbers:
-                    self._announce(base)
-            described = describe_class(cls)
-            path, node = described.path, document_of(described)
-        number = len(self._numbers) + 1
-        self._session.announce_class(number, path, node)
-        self._numbers[cls] = number
+    def lend_class(self, cls: type) -> tuple[int, int]:
+        """The number and the handle of a class that is handed out itself."""
+        number = self.class_number(cls)
+        return number, self.handles.keep(cls, number)
 
-    def class_announced(self, number: int, path: str) -> None:
-        """The client announces none: its own exceptions travel as text.
+    def _class_path(self, cls: type) -> str | None:
+        """The path of a class that is served, or that this session's client has defined."""
+        found = namespace_of(cls).get(MARK)
+        if type(found) is Definition and found.session is self._session:
+            return found.path
+        return self._inventory.path_of(cls)
+
+    def _class_handle(self, cls: type, number: int) -> int | None:
+        """The handle of a class outside the tree that the client may use: one that is served."""
+        return self.handles.keep(cls, number) if self._policy.is_served_class(cls) else None
+
+    def class_announced(
+        self, number: int, path: str, node: bytes | None, handle: int | None
+    ) -> None:
+        """The client says what a class number means.
 
         Raises:
-            RemoteProtocolError: It does.
+            RemoteProtocolError: It is neither a served class nor one with a handle.
         """
-        raise RemoteProtocolError(f"a client does not announce classes, and {path} was")
+        if (node is None) is not (handle is None):
+            raise RemoteProtocolError(f"a client's class has a node and a handle, {path} has not")
+        self.stand_ins.announced.announced(number, path, node, handle)
 
     def class_numbered(self, number: int) -> type:
-        """A class that the client has announced.
+        """The stand-in for a class of the client.
 
         Raises:
-            LookupError: It has announced none.
+            LookupError: It was not announced.
         """
-        raise LookupError(f"no class has the number {number}")
+        return self.stand_ins.announced.numbered(number)
 
     def name_of(self, value: object) -> str | None:
         """The path of a served module, class or function."""
@@ -139,46 +152,36 @@ class Lending:
     # ---- theirs ----------------------------------------------------------------------
 
     def borrowed(self, value: object) -> int | None:
-        """The handle of a function of this session's client."""
-        if type(value) is ClientFunction and value.session is self._session:
-            return value.handle
-        return None
+        """The handle of an object of this session's client, or of a class of it."""
+        if type(value) is FunctionType and value.__dict__:
+            value = called_back(value) or value
+        return self.stand_ins.handle_of(value)
 
-    def borrow(self, handle: int, number: int, content: object) -> object:
-        """The stand-in for a function of the client."""
-        function = self._borrowed.get(handle)
-        if function is None:
-            function = self._borrowed[handle] = ClientFunction(self._session, handle)
-            weakref.finalize(function, _let_go, self.let_go, handle, function.received)
-        function.received[0] += 1
-        return function
+    def borrow(self, handle: int, number: int) -> object:
+        """The stand-in for an object of the client."""
+        return self.stand_ins.stand_in(handle, number)
+
+    def mirror(self, handle: int, number: int, content: Any, version: int) -> object:
+        """The stand-in for a container of the client, which holds what that holds now."""
+        made = self.stand_ins.stand_in(handle, number)
+        kind = kind_of(type(made))
+        if kind is not None and kind.fits(content):
+            kind.fill(made, content)
+        return made
+
+    def carry(self, handle: int, number: int, content: object) -> object:
+        """The stand-in for an object of the client that derives from an immutable builtin."""
+        return self.stand_ins.stand_in(handle, number, content)
+
+    def borrow_original(self, handle: int) -> Original:
+        """What holds an exception of the client of which there is a copy here."""
+        return self.stand_ins.original(handle)
+
+    def borrow_class(self, number: int, handle: int) -> type:
+        """The stand-in for a class of the client."""
+        return self.stand_ins.announced.usable(number, handle)
 
     def clear(self) -> None:
         """Let go of everything: the session is over."""
+        self._session.watching.clear()
         self.handles.clear()
-
-
-def _let_go(released: deque[tuple[int, int]], handle: int, received: list[int]) -> None:
-    released.append((handle, received[0]))
-
-
-class ClientFunction:
-    """A function that lives in the client; calling it calls back.
-
-    Attributes:
-        session: Whose client.
-        handle: The client's number for it.
-        received: How often it has been received, the only item.
-    """
-
-    def __init__(self, session: Session, handle: int) -> None:
-        self.session = session
-        self.handle = handle
-        self.received = [0]
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call it there. Raises what it raises."""
-        return self.session.call_client(self.handle, args, kwargs)
-
-    def __repr__(self) -> str:
-        return f"<function #{self.handle} of the client of session {self.session.id[:8]}>"

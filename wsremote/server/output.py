@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any, Final, Protocol, TextIO
 
-__all__ = ["STDERR", "STDOUT", "OutputBuffer", "OutputRouter", "Sink", "current_sink"]
+__all__ = ["STDERR", "STDOUT", "WARNING", "OutputBuffer", "OutputRouter", "Sink", "current_sink"]
 
 STDOUT: Final = 1
 """Number of the standard output on the wire."""
@@ -31,12 +31,19 @@ STDOUT: Final = 1
 STDERR: Final = 2
 """Number of the standard error stream on the wire."""
 
+WARNING: Final = 3
+"""Among what a call has printed: the payload of a warning."""
+
 
 class Sink(Protocol):
-    """Where text goes. Hashable and weakly referable."""
+    """Where text and warnings go. Hashable and weakly referable."""
 
     def write(self, stream: int, text: str) -> bool:
         """Take text of a stream, `STDOUT` or `STDERR`; False if this sink takes no more."""
+        ...
+
+    def warn(self, warning: Warning, file: str, line: int) -> bool:
+        """Take a warning that points at a line of a file; False if this sink does not."""
         ...
 
 
@@ -56,30 +63,45 @@ class OutputBuffer:
         full: Characters that may wait for the next tick or the end of the call.
         limit: Characters after which nothing more is accepted, because nobody takes them (no
             call is running): a thread left behind must not fill the memory.
+        encode: Gives the payload of a warning, a file and a line; None if it cannot at this moment.
     """
 
     PIECE: Final = 64 * 1024
     """Characters of one piece at most."""
 
     def __init__(
-        self, on_full: Callable[[], object], *, full: int = 8 * 1024, limit: int = 1024 * 1024
+        self,
+        on_full: Callable[[], object],
+        *,
+        full: int = 8 * 1024,
+        limit: int = 1024 * 1024,
+        encode: Callable[[Warning, str, int], bytes | None] = lambda *_: None,
     ) -> None:
         self._on_full = on_full
+        self._encode = encode
         self._full = full
         self._limit = limit
         # What waits, for who asks whether anything does. A deque needs no lock, which a
         # finalizer that prints could meet in its own thread.
-        self.pieces: deque[tuple[int, str]] = deque()
+        self.pieces: deque[tuple[int, Any]] = deque()
         # About how many characters wait: threads that write at once may count too few.
         self._size = 0
         self._closed = False
 
     def write(self, stream: int, text: str) -> bool:
         """Keep text of a stream. False if the buffer is closed, or full and nobody takes."""
+        return self._keep(stream, text)
+
+    def warn(self, warning: Warning, file: str, line: int) -> bool:
+        """Keep a warning. False if it cannot be written, or the buffer takes no more."""
+        payload = self._encode(warning, file, line)
+        return payload is not None and self._keep(WARNING, payload)
+
+    def _keep(self, stream: int, piece: str | bytes) -> bool:
         if self._closed or self._size > self._limit:
             return False
-        self.pieces.append((stream, text))
-        self._size += len(text)
+        self.pieces.append((stream, piece))
+        self._size += len(piece)
         if self._size > self._full:
             self._on_full()
         return True
@@ -88,18 +110,23 @@ class OutputBuffer:
         """Whether anything waits to be taken."""
         return bool(self.pieces)
 
-    def take(self) -> list[tuple[int, str]]:
+    def take(self) -> list[tuple[int, Any]]:
         """Give what has come since the last time, runs of one stream merged, in order."""
         self._size = 0
-        runs: list[tuple[int, list[str]]] = []
+        taken: list[tuple[int, Any]] = []
+        run: list[str] = []
+        printing = STDOUT
         # Only what is here now: a thread that prints without end must not keep us.
         for _ in range(len(self.pieces)):
-            stream, text = self.pieces.popleft()
-            if runs and runs[-1][0] == stream:
-                runs[-1][1].append(text)
+            stream, piece = self.pieces.popleft()
+            if stream != printing:
+                taken += [(printing, text) for text in self._split("".join(run))]
+                run, printing = [], stream
+            if stream == WARNING:
+                taken.append((WARNING, piece))
             else:
-                runs.append((stream, [text]))
-        return [(stream, piece) for stream, texts in runs for piece in self._split("".join(texts))]
+                run.append(piece)
+        return [*taken, *[(printing, text) for text in self._split("".join(run))]]
 
     def close(self) -> None:
         """Accept nothing more: later prints go to the server's own streams."""

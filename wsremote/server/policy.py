@@ -22,8 +22,10 @@ from collections.abc import Iterable
 from types import BuiltinFunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
-from ..codec.names import builtin_name
+from ..codec.names import builtin_name, library_module_name
 from ..errors import NotExposed
+from ..protocol.specials import NEVER
+from ..shallow.metaclass import ShallowClass
 from ..tree.introspection import (
     instance_dict,
     is_class,
@@ -36,6 +38,9 @@ from ..tree.introspection import (
     namespace_of,
     qualname_of,
 )
+from ..tree.nearest import nearest
+from .definitions import is_defined
+from .dunders import GUARDED, guarded, is_open, settable
 from .reach import (
     CALL_ONLY,
     INERT,
@@ -44,13 +49,14 @@ from .reach import (
     OPEN_DUNDERS,
     SETTABLE_DUNDERS,
     TypeRule,
+    is_dunder,
     is_module_data,
     is_secret,
     name_refusal,
     rule_of,
     static_value,
 )
-from .wording import label, no_attribute, suggestion
+from .wording import label, no_attribute, why_closed
 
 if TYPE_CHECKING:
     from ..tree.inventory import Inventory
@@ -150,6 +156,8 @@ class Policy:
         if not is_class(owner):
             raise no_attribute(owner, name)
         self._admit_class_attribute(owner, name)
+        if name in GUARDED:
+            raise NotExposed(f"{label(owner)}: {name!r} is served as a method only")
         value = static_value(mro_of(owner), name)
         if isinstance(value, staticmethod | classmethod):
             return value.__get__(None, owner)
@@ -205,12 +213,12 @@ class Policy:
 
     def set(self, target: object, name: str, value: object) -> None:
         """`target.name = value`. Raises as `get`."""
-        self._admit_change(target, name)
+        self.admit_change(target, name)
         setattr(target, name, value)
 
     def delete(self, target: object, name: str) -> None:
         """`del target.name`. Raises as `get`."""
-        self._admit_change(target, name)
+        self.admit_change(target, name)
         delattr(target, name)
 
     def check_special(self, target: object, name: str) -> None:
@@ -225,6 +233,63 @@ class Policy:
                 f"{label(target)}: {name} is not served; it can only be held, compared and passed"
             )
 
+    @property
+    def may_change(self) -> bool:
+        """Whether anything can be set or deleted."""
+        return not self._read_only
+
+    def checked(self, target: object, name: str, value: Any) -> Any:
+        """What an attribute of an object gives, if a client may have it. Raises as `get`."""
+        table = self._tables.get(id(type(target))) or self._table(type(target))
+        self._admit_attribute(target, name, table)
+        found = self._tables.get(id(type(value))) or self._table(type(value))
+        self._check_value(target, name, value, found.rule)
+        return value
+
+    def gives(self, target: object, name: object, value: object) -> bool:
+        """Whether data that an object holds under a name are open, as `get` would say."""
+        if type(name) is not str:
+            return False
+        try:
+            self.checked(target, name, value)
+        except (NotExposed, AttributeError):
+            return False
+        return True
+
+    def given(self, target: object, name: str, value: Any) -> Any:
+        """A value that an admitted name gives, if a client may have it. Raises as `get`."""
+        found = self._tables.get(id(type(value))) or self._table(type(value))
+        self._check_value(target, name, value, found.rule)
+        return value
+
+    def check_inherited(self, cls: type, name: str) -> None:
+        """Let a name of a class through for `super()` of what derives from it. Raises as `get`."""
+        if not is_dunder(name):
+            self._admit_class_attribute(cls, name)
+        elif name in NEVER or not self.is_served_class(cls):
+            raise NotExposed(f"{label(cls)}: {name!r} is never served")
+
+    def may_inherit(self, cls: type, name: str) -> bool:
+        """Whether `check_inherited` lets a name through."""
+        try:
+            self.check_inherited(cls, name)
+        except (NotExposed, AttributeError):
+            return False
+        return True
+
+    def names_of(self, target: object) -> list[str]:
+        """`dir(target)`, without what is hidden."""
+        bases = mro_of(target if is_class(target) else type(target))
+        return [
+            name
+            for name in dir(target)
+            if is_dunder(name)
+            or (
+                name_refusal(name, OPEN_DUNDERS, public_only=self._public_only) is None
+                and not self._is_hidden_member(bases, name)
+            )
+        ]
+
     def _first(self, target: object, name: str, table: _ClassTable) -> Any:
         """An attribute of a name that has not been let through yet."""
         if is_module(target):
@@ -233,9 +298,12 @@ class Policy:
             table = self._tables_of_classes.get(id(target)) or self._table_of_class(target)
             if name not in table.open:
                 self._admit_class_attribute(target, name)
-                _remember(table, name)
+                if name not in GUARDED:
+                    _remember(table, name)
         else:
             self._admit_attribute(target, name, table)
+        if name in GUARDED:
+            return guarded(self, target, name)
         try:
             return getattr(target, name)
         except AttributeError as error:
@@ -250,10 +318,15 @@ class Policy:
         static = static_value(bases, name)
         exists = static is not MISSING or name in data
         refusal = name_refusal(name, OPEN_DUNDERS, public_only=self._public_only)
+        if refusal is not None and is_dunder(name):
+            if is_open(bases, name, self.is_served_class):
+                refusal = None
         if refusal is not None and exists:
             raise NotExposed(f"{label(target)}: {name!r} {refusal}")
         if refusal is not None or self._is_hidden_member(bases, name):
             raise self._no_attribute(target, name)
+        if name == "__signature__" and callable(target):
+            return
         rule = table.rule
         if rule.names is not None:
             if name in rule.names or (rule.own_data and name in data):
@@ -263,7 +336,8 @@ class Policy:
         elif exists:
             if is_secret(static):
                 self._refuse_value(target, name, "reaches whatever its arguments reach")
-            _remember(table, name)
+            if name not in GUARDED:
+                _remember(table, name)
             return
         elif table.dynamic:
             return
@@ -276,16 +350,19 @@ class Policy:
         refusal = name_refusal(name, OPEN_DUNDERS, public_only=self._public_only)
         if name in ("__name__", "__qualname__", "__module__", "__doc__"):
             return
+        if refusal is not None and is_dunder(name):
+            if self.is_served_class(cls) and is_open(bases, name, self.is_served_class):
+                refusal = None
         if refusal is not None and static_value((*bases, *metaclasses), name) is not MISSING:
             raise NotExposed(f"{label(cls)}: {name!r} {refusal}")
         if refusal is not None or self._is_hidden_member(bases, name):
             raise self._no_attribute(cls, name)
         static = static_value((*bases, *(base for base in metaclasses if base is not type)), name)
         if static is MISSING:
-            if lookup(type(cls), "__getattr__") is not None and self._is_served_class(cls):
+            if lookup(type(cls), "__getattr__") is not None and self.is_served_class(cls):
                 return
             raise self._no_attribute(cls, name)
-        if not self._is_served_class(cls):
+        if not self.is_served_class(cls):
             raise NotExposed(
                 f"{label(cls)}: {name!r} is not served, because {module_of(cls)} is not; the class"
                 " can only be called"
@@ -293,15 +370,16 @@ class Policy:
         if is_secret(static):
             self._refuse_value(cls, name, "reaches whatever its arguments reach")
 
-    def _admit_change(self, target: object, name: str) -> None:
+    def admit_change(self, target: object, name: str) -> None:
         """Let setting or deleting a name through, or raise."""
         if self._read_only:
             raise NotExposed(
                 f"{label(target)}: {name!r} cannot be set or deleted, this server was started with"
                 " --read-only"
             )
-        refusal = name_refusal(name, SETTABLE_DUNDERS, public_only=self._public_only)
-        if refusal is not None:
+        dunders = SETTABLE_DUNDERS | settable(target)
+        refusal = name_refusal(name, dunders, public_only=self._public_only)
+        if refusal is not None and not (is_module(target) and is_module_data(name)):
             raise NotExposed(f"{label(target)}: {name!r} {refusal}")
         rule = (self._tables.get(id(type(target))) or self._table(type(target))).rule
         if is_module(target):
@@ -309,7 +387,7 @@ class Policy:
             hidden = self._inventory.is_hidden(path, name)
         elif is_class(target):
             hidden = self._is_hidden_member(mro_of(target), name)
-            if not self._is_served_class(target):
+            if not self.is_served_class(target):
                 raise NotExposed(f"{label(target)} is not served and cannot be changed")
         else:
             hidden = self._is_hidden_member(mro_of(type(target)), name)
@@ -329,7 +407,7 @@ class Policy:
             if table.is_plain and not self._inventory.is_hidden_object(value):
                 return value
         refusal = None
-        if f"{path}:{name}" not in self.named and not is_module_data(name, value):
+        if f"{path}:{name}" not in self.named and not is_module_data(name):
             refusal = name_refusal(name, OPEN_DUNDERS, public_only=self._public_only)
         if refusal is not None and value is not MISSING:
             raise NotExposed(f"{label(module)}: {name!r} {refusal}")
@@ -343,8 +421,8 @@ class Policy:
         if self._inventory.is_hidden_object(value):
             raise self._no_attribute(module, name)
         if is_module(value):
-            if self._inventory.path_of(value) is None:
-                self._refuse_value(module, name, "is a module of another package")
+            if not self._is_open_module(value):
+                self._refuse_value(module, name, why_closed(value))
         elif is_class(value) or is_function(value):
             self._check_definition(module, path, name, value)
         return value
@@ -373,7 +451,7 @@ class Policy:
         """A function or class that a module holds must be served, or defined in what is."""
         if f"{path}:{name}" in self.named or self._inventory.path_of(value) is not None:
             return
-        if is_class(value) and builtin_name(value) is not None:
+        if builtin_name(value) is not None:
             # Travels by name as the client's own: `socket.error` is OSError.
             return
         home = _home_of(value)
@@ -396,11 +474,17 @@ class Policy:
         """The table for the attributes of a class itself."""
         return _keep(self._tables_of_classes, cls, OPEN, dynamic=False, is_plain=False)
 
-    def _is_served_class(self, cls: type) -> bool:
+    def is_served_class(self, cls: type) -> bool:
         """Whether a class is in the tree, or defined in what is served (in a function, say)."""
-        if self._inventory.path_of(cls) is not None:
+        if self._inventory.path_of(cls) is not None or is_defined(cls):
             return True
+        if issubclass(type(cls), ShallowClass):
+            # A client's, which calls itself as it likes.
+            return False
         home = module_of(cls) or ""
+        if home == "__main__" and "." not in qualname_of(cls):
+            # Made by served code for its caller: `namedtuple` takes the caller's module.
+            return any(self.is_served_class(base) for base in mro_of(cls)[1:-1])
         return any(_is_inside(home, package) for package in self._packages) and not (
             self._inventory.is_hidden(home, qualname_of(cls))
         )
@@ -424,10 +508,14 @@ class Policy:
 
     def _check_value(self, target: object, name: str, value: object, rule: TypeRule) -> None:
         """Refuse what an attribute must not hand out."""
-        if rule is INERT and not (is_module(value) and self._inventory.path_of(value) is not None):
+        if rule is INERT and not (is_module(value) and self._is_open_module(value)):
             self._refuse_value(target, name, f"is a {type(value).__name__}")
-        if rule is CALL_ONLY and is_secret(value):
+        if rule is CALL_ONLY and is_secret(value) and builtin_name(value) is None:
             self._refuse_value(target, name, "reaches whatever its arguments reach")
+
+    def _is_open_module(self, value: ModuleType) -> bool:
+        """Whether a module is served, or travels by name as the client's own."""
+        return self._inventory.path_of(value) is not None or library_module_name(value) is not None
 
     def _refuse_value(self, target: object, name: str, why: str) -> NoReturn:
         """Say that a name is there, and why what it gives stays here."""
@@ -496,5 +584,5 @@ def _is_inside(module: str, package: str) -> bool:
 def _meant(prefix: str, rest: str, known: Iterable[str]) -> str:
     """The end of a message about a path, if one of the known paths is near."""
     # Without the part that all have in common, which would make all of them look alike.
-    near = suggestion(rest, [path.removeprefix(prefix) for path in known])
+    near = nearest(rest, [path.removeprefix(prefix) for path in known])
     return f". Did you mean {prefix + near!r}?" if near else ""

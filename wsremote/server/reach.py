@@ -14,6 +14,8 @@ import types
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
+from ..protocol.specials import ATTRIBUTES, FLOW
+from ..shallow.metaclass import ShallowClass
 from ..tree.introspection import module_of, mro_of, namespace_of
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "OPEN_DUNDERS",
     "SETTABLE_DUNDERS",
     "TypeRule",
+    "is_dunder",
     "is_module_data",
     "is_secret",
     "name_refusal",
@@ -66,12 +69,16 @@ SETTABLE_DUNDERS: Final = frozenset(
 """Those of them that can be set and deleted."""
 
 # A module's own names with two underscores are data of its author (`__license__`), but for these.
-_MODULE_PLACES: Final = frozenset(["__file__", "__cached__", "__path__"])
-_MODULE_DATA: Final = frozenset(
-    [str, int, float, bool, types.NoneType, tuple, list, set, frozenset]
+_MODULE_MACHINERY: Final = frozenset(
+    [
+        *("__file__", "__cached__", "__path__", "__loader__", "__spec__", "__builtins__"),
+        *("__getattr__", "__dir__", "__dict__", "__class__", "__import__", "__build_class__"),
+        *("__annotations__", "__annotate__", "__warningregistry__", "__package__"),
+    ]
 )
 
-_FUNCTION_NAMES: Final = frozenset(["__name__", "__qualname__", "__module__", "__doc__"])
+_FUNCTION_NAMES: Final = ATTRIBUTES | {FLOW, "__dict__", "__dir__"}
+_OF_GENERATORS: Final = frozenset(["close", "__name__", "__qualname__", "__dir__"])
 
 
 class TypeRule(NamedTuple):
@@ -119,17 +126,21 @@ _RULES: Final[tuple[tuple[tuple[type, ...], TypeRule], ...]] = (
             *(types.FunctionType, types.BuiltinFunctionType, types.MethodType),
             *(types.MethodWrapperType, types.WrapperDescriptorType),
             *(types.MethodDescriptorType, types.ClassMethodDescriptorType),
-            *(functools.partial, functools.partialmethod, classmethod, staticmethod),
+            *(classmethod, staticmethod),
         ),
         CALL_ONLY,
     ),
     (
+        (functools.partial, functools.partialmethod),
+        TypeRule(_FUNCTION_NAMES | {"func", "args", "keywords"}, True),
+    ),
+    (
         (types.GeneratorType, types.CoroutineType),
-        TypeRule(frozenset(["send", "throw", "close", "__name__", "__qualname__"])),
+        TypeRule(_OF_GENERATORS | {"send", "throw"}),
     ),
     (
         (types.AsyncGeneratorType,),
-        TypeRule(frozenset(["asend", "athrow", "aclose", "__name__", "__qualname__"])),
+        TypeRule(_OF_GENERATORS | {"asend", "athrow", "aclose"}),
     ),
 )
 
@@ -145,14 +156,14 @@ _SECRETS: Final = frozenset(
 )
 
 
-def _is_dunder(name: str) -> bool:
+def is_dunder(name: str) -> bool:
     """Whether a name has two underscores on both sides."""
     return len(name) > 4 and name.startswith("__") and name.endswith("__")
 
 
-def is_module_data(name: str, value: object) -> bool:
-    """Whether a name with two underscores is plain data that the author of a module put there."""
-    return _is_dunder(name) and type(value) in _MODULE_DATA and name not in _MODULE_PLACES
+def is_module_data(name: str) -> bool:
+    """Whether a name with two underscores is one that the author of a module put there."""
+    return is_dunder(name) and name not in _MODULE_MACHINERY
 
 
 def name_refusal(name: str, dunders: frozenset[str], *, public_only: bool) -> str | None:
@@ -166,7 +177,7 @@ def name_refusal(name: str, dunders: frozenset[str], *, public_only: bool) -> st
     if name.startswith("_"):
         if name in dunders:
             return None
-        if _is_dunder(name):
+        if is_dunder(name):
             return "is never served: special methods go by operators, the rest stays on the server"
         if public_only:
             return "starts with an underscore, and this server was started with --public-only"
@@ -186,6 +197,9 @@ def rule_of(cls: type) -> TypeRule:
     homes = [module for module in map(module_of, bases) if type(module) is str]
     # Pointers: an index or an attribute of these is a look into raw memory.
     if "_ctypes" in homes or "ctypes" in homes:
+        return _CALLABLE_INERT
+    # What stands for an object of a client, and the class of that itself.
+    if any(issubclass(type(base), ShallowClass) or base is ShallowClass for base in bases):
         return _CALLABLE_INERT
     # The server's own objects, of which served code sees the functions that clients have lent:
     # another session's function leads to that session, and to the token.

@@ -25,11 +25,13 @@ from ..transport.requests import RequestRules, bearer_check, own_names
 from ..tree.inspector import inspect_packages
 from ..version import __version__
 from .dispatch import Dispatcher
+from .browsing import Browsing
 from .output import OutputRouter
 from .pages import pages_of
 from .policy import Policy
 from .reception import Reception
 from .session import Session
+from .warned import WarningRouter
 
 if TYPE_CHECKING:
     import socket
@@ -66,7 +68,8 @@ class Server:
         self.policy = Policy(
             self.inventory, read_only=config.read_only, public_only=config.public_only
         )
-        self.dispatcher = Dispatcher(self.policy)
+        browsing = Browsing(self.policy, self.inventory, no_source=config.no_source)
+        self.dispatcher = Dispatcher(self.policy, browsing)
         self.poller = Poller("wsremote-server")
         self.credential = Credential.from_token(config.token)
         # Of this process: a session of another epoch is lost.
@@ -82,6 +85,7 @@ class Server:
         self.tls = _tls_context(config)
         self.url = ""
         self._output = OutputRouter()
+        self._warnings = WarningRouter()
         self._listeners: list[socket.socket] = []
         # Connections that are not sessions yet.
         self._receptions: set[Reception] = set()
@@ -101,6 +105,7 @@ class Server:
         host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
         self.url = f"{self.config.scheme}://{host}:{port}"
         self._output.install()
+        self._warnings.install()
         self.poller.start()
         for listener in self._listeners:
             self._watch(listener)
@@ -116,6 +121,7 @@ class Server:
             closed.wait(_GOODBYE)
             self._all_ended.wait(_GOODBYE)
             self.poller.stop()
+            self._warnings.uninstall()
             self._output.uninstall()
 
     # ---- in the poller's thread ------------------------------------------------------

@@ -5,13 +5,15 @@ No message holds a `repr()` of an object: that would run code, and tell too much
 
 from __future__ import annotations
 
-import difflib
+import sys
 from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Final
 
 from ..tree.introspection import is_class, is_module, module_dict
+from ..tree.nearest import nearest
 
-__all__ = ["label", "no_attribute", "suggestion"]
+__all__ = ["label", "no_attribute", "why_closed"]
 
 _name_of: Final = type.__dict__["__name__"].__get__
 
@@ -42,19 +44,17 @@ def no_attribute(
         known: Names that may have been meant.
         is_shown: Whether one of them may be mentioned.
     """
-    near = suggestion(name, known, is_shown)
+    near = nearest(name, known, is_shown)
     meant = f". Did you mean: {near!r}?" if near else ""
     return AttributeError(f"{label(target)} has no attribute {name!r}{meant}", name=name)
 
 
-def suggestion(
-    name: str, known: Iterable[str], is_shown: Callable[[str], bool] = lambda _: True
-) -> str:
-    """The nearest of some known names that may be shown, if one is near; else the empty string."""
-    # Comparing is slow and a miss may be a mere probe (`hasattr`): only what looks similar.
-    alike = [
-        other
-        for other in known
-        if abs(len(other) - len(name)) <= 2 and (other[:1] == name[:1] or other[-1:] == name[-1:])
-    ]
-    return next(filter(is_shown, difflib.get_close_matches(name, alike, 3, 0.75)), "")
+def why_closed(module: ModuleType) -> str:
+    """Why a module that another one holds is not handed out, and what to do."""
+    name = str(module_dict(module).get("__name__"))
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        return (
+            "is a module of Python's own that works on its machine: import it on the client, or"
+            f" have the server serve {name} by name"
+        )
+    return f"is a module of another package, {name.partition('.')[0]!r}"

@@ -1,0 +1,218 @@
+"""The server's calls of objects of the client, from any thread.
+
+From the thread of a call a callback belongs to that call: the client runs it in the thread
+that waits for the call. From any other thread, or when the call has ended, it belongs to
+none, and the client runs it in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import warnings
+from abc import ABC, abstractmethod
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..codec.faults import decode_fault
+from ..codec.hiding import raise_again
+from ..codec.values import ValueCodec
+from ..codec.writeback import WRITE_BACK_LIMIT, apply_changes, containers_of
+from ..errors import ConnectionLost, RemoteProtocolError, SessionClosed
+from ..protocol.messages import Exec, Fault, Result
+from ..protocol.transfers import Transfers
+from .chores import Chores
+from .lending import Lending
+from .outbox import Outbox
+from .strands import Wait, here
+from .watching import Watching
+
+if TYPE_CHECKING:
+    from ..protocol.messages import Op, Target
+    from ..transport.connection import SocketConnection
+    from .lanes import Lane
+    from .server import Server
+    from .strands import Strand
+
+__all__ = ["CallingBack"]
+
+logger = logging.getLogger("wsremote.server")
+
+
+class CallingBack(Outbox, ABC):
+    """The part of a session that calls the client.
+
+    Args:
+        server: Whose packages are used.
+        connection: Open, proved, and owned by the session from now on.
+        session_id: 32 hexadecimal digits; may be logged.
+        installed: Root packages of the data type registry that the client can import.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        connection: SocketConnection,
+        session_id: str,
+        installed: dict[str, str],
+    ) -> None:
+        super().__init__(server, connection, session_id)
+        self.lending = Lending(
+            self, server.inventory, server.policy, server.limits.max_handles, installed
+        )
+        self.codec = ValueCodec(self.lending)
+        self.watching = Watching(self.lending, self.send_changes, self._largest)
+
+        self._transfers = Transfers(server.limits.max_transfer_size)
+        self._callback_numbers = itertools.count(1)
+        # The callbacks that wait for an answer, and those that nobody waits for any more.
+        self._callbacks: dict[int, Wait] = {}
+        self._given_up: set[int] = set()
+        # Held to hand something to a wait or a lane, and to end one. Re-entrant for a finalizer,
+        # which Python may run at any moment and which may call the client.
+        self._routing = threading.RLock()
+        self._answered_buffers: dict[int, list[bytearray]] = {}
+        self.chores = Chores(f"wsremote-chores-{session_id[:8]}")
+
+    @property
+    @abstractmethod
+    def gone(self) -> str:
+        """What to say to who calls a client whose session is over."""
+
+    @abstractmethod
+    def own_strand(self) -> Strand:
+        """The strand of the calling thread, for what is part of no call of this session."""
+
+    @abstractmethod
+    def rerouted(self, message: Exec) -> None:
+        """A call that was nested in a callback that nobody waits for: it is one of its lane."""
+
+    def call_client(
+        self,
+        op: Op,
+        target: Target,
+        name: str | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """Do one thing with an object of the client, and wait for what comes of it.
+
+        Args:
+            op: What.
+            target: The client's handle of the object.
+            name: Of the attribute or special method; None for `Op.CALL`.
+            args: As `Op` says.
+            kwargs: As `Op` says.
+
+        Raises:
+            BaseException: Whatever it raised.
+        """
+        if self.is_sending or self.connection.reading._is_owned():  # type: ignore[attr-defined]
+            raise RuntimeError(
+                "a finalizer called a function of the client while its thread was sending to the"
+                " client or receiving from it"
+            )
+        strand = here.strand_of(self) or self.own_strand()
+        containers = containers_of(args, kwargs, too_large=_warn_too_large)
+        encoded = self.codec.encode_call(args, kwargs)
+        if len(encoded.payload) > self._largest:
+            self._refuse_size("what a function of the client is called with", len(encoded.payload))
+        callback, wait = next(self._callback_numbers), Wait()
+        try:
+            transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None
+            strand.flush_output()
+            if self.watching.watched:
+                # The client's code sees the state of this moment, in the middle of a call.
+                self.watching.tell()
+            self.connection.wait_for_room()
+            self._callbacks[callback] = wait
+            self.send(
+                Exec, callback, strand.number, strand.current_call,
+                op, target, name, encoded.payload, transfers,
+            )  # fmt: skip
+            answer = strand.wait_for(wait)
+        except BaseException as error:
+            self._give_up(callback, wait)
+            if isinstance(error, ConnectionLost):
+                raise SessionClosed(self.gone) from error
+            raise
+        if answer.changes is not None:
+            apply_changes(containers, answer.changes, self.codec)
+        if isinstance(answer, Fault):
+            fault = decode_fault(answer.payload, self.codec, "the client")
+            if isinstance(fault, KeyboardInterrupt) and strand.current_call is not None:
+                # The client cancels the call that waited for this, too.
+                strand.was_interrupted(strand.current_call)
+            try:
+                raise_again(fault)
+            finally:
+                del fault  # its traceback has this frame
+        buffers = self._answered_buffers.pop(callback, ())
+        return self.codec.decode(answer.payload, buffers, containers)
+
+    def _give_up(self, callback: int, wait: Wait) -> None:
+        """Nobody waits for a callback any more. What the client makes of it goes on there."""
+        with self._routing:
+            if self._callbacks.pop(callback, None) is not None:
+                self._given_up.add(callback)
+        if wait.answer is not None:
+            wait.inbox.put(wait.answer)
+        while not wait.inbox.empty():
+            message = wait.inbox.get()
+            if isinstance(message, Exec):
+                self.rerouted(message)
+            elif isinstance(message, Result):
+                self.chores.add(partial(self._discard, message))
+                self.chores.start()
+
+    def _discard(self, answer: Result) -> None:
+        """Decode an answer that nobody wants, so that what it lends is released."""
+        try:
+            self.codec.decode(answer.payload, self._answered_buffers.pop(answer.call, ()))
+        except Exception:
+            logger.exception("! session %s: cannot decode an answer", self.id)
+
+    # ---- receiving, by the holder of connection.reading ------------------------------
+
+    def _hand_over(self, message: Exec) -> bool:
+        """Give a call that is nested in a callback to whom waits for that. False if nobody does.
+
+        Raises:
+            RemoteProtocolError: There was no such callback.
+        """
+        with self._routing:
+            wait = self._callbacks.get(message.parent or 0)
+            if wait is not None:
+                wait.inbox.put(message)
+                return True
+            if message.parent in self._given_up:
+                return False
+        raise RemoteProtocolError(f"call {message.call} is nested in none of mine")
+
+    def _on_answer(self, message: Result | Fault, reader: Lane | None) -> None:
+        """The client has answered: hand it to whom waits."""
+        if not self._sequence.admit(message):
+            return
+        call = message.call
+        with self._routing:
+            wait = self._callbacks.pop(call, None)
+            if wait is None and call not in self._given_up:
+                raise RemoteProtocolError(f"call {call} is answered, and waits for nothing")
+            if isinstance(message, Result) and message.transfers is not None:
+                self._answered_buffers[call] = self._transfers.claim(message.transfers)
+            if wait is not None:
+                wait.inbox.put(message)
+                return
+            self._given_up.discard(call)
+        if isinstance(message, Result):
+            self.chores.add(partial(self._discard, message))
+
+
+def _warn_too_large(argument: str) -> None:
+    """What a function of the client changes in a large container will not be seen here."""
+    warnings.warn(
+        f"{argument} of a function of the client is a container of more than {WRITE_BACK_LIMIT}"
+        " elements: the function gets a copy, and what it changes in it stays there",
+        stacklevel=4,
+    )

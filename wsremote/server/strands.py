@@ -1,0 +1,378 @@
+"""A strand: calls of one session that run on one thread of the server, one inside the other.
+
+A lane is a strand with a queue of calls and a thread for them. Any other thread of the
+server that calls an object of the client has a strand too: what the client calls before
+it answers belongs to that, and runs here, in the thread that waits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import threading
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Final
+
+from ..codec.warned import encode_warning
+from ..errors import ConnectionLost, SessionClosed
+from ..protocol.messages import Cancel, Exec, Fault, Result
+from .output import OutputBuffer, current_sink
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Iterator
+
+    from .lanes import Lane
+    from .session import Session
+
+__all__ = ["LINGER", "OwnStrand", "Strand", "Wait", "here"]
+
+logger = logging.getLogger("wsremote.server")
+
+LINGER: Final = 0.05
+"""Seconds a thread waits at the connection for its next message before it leaves that to the
+poller."""
+
+Inbox = SimpleQueue[Exec | Result | Fault | Cancel | None]
+"""What comes for one who waits for the client. None: the session is over. Cancel: look around."""
+
+
+class Wait:
+    """A callback that has no answer yet.
+
+    Attributes:
+        inbox: What has come for it: calls that are nested in it, at last the answer.
+        answer: The answer, as soon as it is taken from there.
+    """
+
+    __slots__ = ("answer", "inbox")
+
+    def __init__(self) -> None:
+        self.inbox: Inbox = SimpleQueue()
+        self.answer: Result | Fault | None = None
+
+
+class _Here(threading.local):
+    """What the calling thread is in the middle of, for all sessions of this process.
+
+    Attributes:
+        lane: Whose thread it is, if it is a lane's.
+        calls: The calls that run here, each with its strand, the innermost last. The outermost
+            call of a lane is missing where that has executed it by itself.
+    """
+
+    def __init__(self) -> None:
+        self.lane: Strand | None = None
+        self.calls: list[tuple[Strand, int]] = []
+
+    def innermost(self) -> tuple[Strand, int] | None:
+        """The innermost call that runs here, of any session."""
+        if self.calls:
+            return self.calls[-1]
+        lane = self.lane
+        return None if lane is None or lane.current_call is None else (lane, lane.current_call)
+
+    def strand_of(self, session: object) -> Strand | None:
+        """The strand on which a call of this session runs here."""
+        for strand, _ in reversed(self.calls):
+            if strand.session is session:
+                return strand
+        lane = self.lane
+        if lane is not None and lane.session is session and lane.is_executing:
+            return lane
+        return None
+
+
+here: Final = _Here()
+
+
+class Strand:
+    """The calls of a session that run on one thread.
+
+    Args:
+        session: The session.
+        number: What the client knows the thread by: the lane's number, or a negative one.
+    """
+
+    def __init__(self, session: Session, number: int) -> None:
+        self.session = session
+        self.number = number
+        # `Thread.ident` of the thread, as soon as it runs.
+        self.thread: int | None = None
+        # What the running call prints.
+        self.output = OutputBuffer(self.flush_output, encode=self._encode_warning)
+        # Whose output it is. Changed, where there may be some, and taken under the lock; which
+        # is re-entrant, for a finalizer that prints.
+        self._printing: int | None = None
+        self._flushing = threading.RLock()
+        # Calls begun, and how many there were at the session's last tick.
+        self.activity = 0
+        self.seen_activity = 0
+        # The client's calls being executed here, the innermost last.
+        self._running: list[int] = []
+        # Those of them that wait for an answer of a client, and where; the innermost last.
+        self._waiting: list[tuple[int, Inbox]] = []
+        # Those of them that have been interrupted, which once is enough for; and whether they
+        # have still to be told so, because they waited.
+        self._interrupted: dict[int, bool] = {}
+        # Interrupts are sent under it, and only to a call that is running.
+        self._interrupting = threading.Lock()
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether a call has begun here since the session's last tick, or runs now."""
+        return bool(self._running) or self.activity != self.seen_activity
+
+    @property
+    def is_executing(self) -> bool:
+        """Whether a call is running here."""
+        return bool(self._running)
+
+    @property
+    def current_call(self) -> int | None:
+        """The client's call that runs here now, the innermost one."""
+        return self._running[-1] if self._running else None
+
+    # ---- on its thread ---------------------------------------------------------------
+
+    def _read_until(self, inbox: SimpleQueue[Any], reader: Lane | None) -> Exec | None:
+        """Read the connection until there is something in an inbox.
+
+        It returns without if another thread reads, which puts it there, or the poller shall,
+        because nothing comes. Gives the first call for `reader`.
+        """
+        session = self.session
+        connection = session.connection
+        while inbox.empty() and connection.reading.acquire(blocking=False):
+            # Otherwise another thread reads, and puts what is for us into the inbox.
+            before = connection.activity
+            message = None
+            lost = False
+            try:
+                message = session.read(reader, LINGER)
+            except ConnectionLost:
+                lost = True
+            finally:
+                connection.reading.release()
+            if session.chores:
+                session.do_chores(reader)
+            if message is not None:
+                return message
+            if lost or (connection.activity == before and inbox.empty()):
+                session.poller.rest(connection)
+                break
+        return None
+
+    def _execute(self, message: Exec) -> None:
+        """Run one call and send what came of it.
+
+        An interrupt for the call can be raised anywhere between `_running.append` and the
+        end of `_finish`, and nowhere else.
+        """
+        session, call = self.session, message.call
+        self.activity += 1
+        depth = len(here.calls)
+        here.calls.append((self, call))
+        try:
+            self._running.append(call)
+            self._printing = call
+            if session.begin(call, self):
+                reply = session.perform(message)
+            else:
+                reply = session.cancelled(message, executed=False)
+        except KeyboardInterrupt:
+            reply = session.cancelled(message, executed=True)
+        except BaseException as error:
+            # Sent to this thread by served code: its own exceptions are answered already.
+            reply = session.failed(message, error)
+        while True:
+            try:
+                self._finish(call)
+                break
+            except KeyboardInterrupt:
+                reply = session.cancelled(message, executed=True)
+        del here.calls[depth:]
+        try:
+            self.finish_output()
+            session.reply(reply)
+        except ConnectionLost as error:
+            logger.debug("! call %d has nobody to answer: %s", call, error)
+        if self._interrupted:
+            self._interrupted.pop(call, None)
+        session.end(call)
+
+    def _finish(self, call: int) -> None:
+        """No interrupt is sent for `call` after this, and none is under way."""
+        with self._interrupting:
+            if self._running and self._running[-1] == call:
+                self._running.pop()
+        _checkpoint()
+
+    # ---- callbacks -------------------------------------------------------------------
+
+    def wait_for(self, wait: Wait) -> Result | Fault:
+        """Wait on this thread for the answer to a callback; run what it calls meanwhile.
+
+        Raises:
+            KeyboardInterrupt: The call that called back is cancelled.
+            SessionClosed: The session is over.
+        """
+        caller = here.innermost()
+        if caller is None:
+            return self._wait_for(wait)
+        # Perhaps of another session, whose client it was that called what calls this one's.
+        strand, call = caller
+        with strand._interrupting:
+            strand._waiting.append((call, wait.inbox))
+        try:
+            answer = self._wait_for(wait, strand, call)
+        finally:
+            with strand._interrupting:
+                strand._waiting.pop()
+                told = strand._tell(call)
+        if told:
+            raise KeyboardInterrupt
+        return answer
+
+    def _wait_for(self, wait: Wait, caller: Strand | None = None, call: int = 0) -> Result | Fault:
+        """Do what comes, until it is the answer."""
+        while True:
+            self._read_until(wait.inbox, None)
+            message = wait.inbox.get()
+            if message is None:
+                raise SessionClosed(self.session.gone)
+            if isinstance(message, Exec):
+                self._execute_nested(message)
+            elif not isinstance(message, Cancel):
+                wait.answer = message
+                # Nobody reads now, and others may wait.
+                self.session.leave_reading()
+                return message
+            if caller is not None:
+                with caller._interrupting:
+                    told = caller._tell(call)
+                if told:
+                    raise KeyboardInterrupt
+
+    def _tell(self, call: int) -> bool:
+        """Whether a call is to be told that it was interrupted; then it now is."""
+        if self._interrupted.get(call):
+            self._interrupted[call] = False
+            return True
+        return False
+
+    def _execute_nested(self, message: Exec) -> None:
+        """Run a call that the client has made inside of what this thread called."""
+        self.flush_output()
+        outer = current_sink.set(self.output)
+        try:
+            self._execute(message)
+        finally:
+            current_sink.reset(outer)
+
+    # ---- from other threads ----------------------------------------------------------
+
+    def interrupt(self, call: int) -> None:
+        """Raise KeyboardInterrupt in a call that is running here, once.
+
+        A call inside C code sees it when that returns. One that waits for a client
+        sees it at once, or when the call nested in it has ended.
+        """
+        with self._interrupting:
+            if call in self._interrupted:
+                return
+            for waiting, inbox in self._waiting:
+                if waiting == call:
+                    self._interrupted[call] = True
+                    inbox.put(Cancel(0, 0, 0))
+                    return
+            if self._running and self._running[-1] == call:
+                self._interrupted[call] = False
+                assert self.thread is not None
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(self.thread), ctypes.py_object(KeyboardInterrupt)
+                )
+                self.session.wake_loop(self.thread)
+
+    def was_interrupted(self, call: int) -> None:
+        """A KeyboardInterrupt has come to a call by another way: it needs no second one."""
+        with self._interrupting:
+            self._interrupted.setdefault(call, False)
+
+    def flush_output(self) -> None:
+        """Send what the running call has printed so far; any thread."""
+        # What a finalizer prints, which Python may run in the middle of a sending, waits.
+        if self.output and not self.session.is_sending:
+            # With no lock held: the poller, which makes the room, comes here as well.
+            self.session.connection.wait_for_room()
+            with self._flushing:
+                self._send_output()
+
+    def finish_output(self) -> None:
+        """Send the rest of what a call has printed; what comes now is of the call around it.
+
+        Under the lock, also if there is nothing: who else holds it has output of this call
+        in hand, which must leave before the answer, and under this call's number.
+        """
+        if self.output:
+            self.session.connection.wait_for_room()
+        with self._flushing:
+            self._send_output()
+            self._printing = self.current_call
+
+    def _send_output(self) -> None:
+        """Send what waits as output of the call that prints. Requires `_flushing`."""
+        if self._printing is not None and self.output:
+            try:
+                self.session.send_output(self._printing, self.output.take())
+            except ConnectionLost as error:
+                # Not the printing code's business: the call goes on.
+                logger.debug("! output of call %d is lost: %s", self._printing, error)
+
+    def _encode_warning(self, warning: Warning, file: str, line: int) -> bytes | None:
+        """The payload of a warning that a call raises; None in the middle of a sending."""
+        if self.session.is_sending:
+            return None  # in a finalizer; its class may have to be announced first
+        return encode_warning(warning, file, line, self.session.codec)
+
+
+class OwnStrand(threading.local):
+    """The strand of the calling thread in one session, for what is part of no call of that.
+
+    Args:
+        session: The session.
+        numbers: Of such threads, never used again.
+        left: Takes the numbers of threads that have ended.
+    """
+
+    def __init__(self, session: Session, numbers: Iterator[int], left: deque[int]) -> None:
+        self._session = session
+        self._numbers = numbers
+        self._left = left
+        self._thread: _Thread | None = None
+
+    @property
+    def mine(self) -> Strand:
+        """The strand."""
+        if self._thread is None:
+            # Not before: the thread that makes this object has no need of one.
+            strand = Strand(self._session, next(self._numbers))
+            strand.thread = threading.get_ident()
+            self._thread = _Thread(strand, self._left)
+        return self._thread.strand
+
+
+class _Thread:
+    """Dies with the thread, whose local data names it, or with the session."""
+
+    def __init__(self, strand: Strand, left: deque[int]) -> None:
+        self.strand = strand
+        self._left = left
+
+    def __del__(self) -> None:
+        self.strand.output.close()
+        self._left.append(self.strand.number)
+
+
+def _checkpoint() -> None:
+    """Entering a Python function is where CPython raises an interrupt that is under way."""
