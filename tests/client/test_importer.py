@@ -47,7 +47,7 @@ def test_every_form_of_import_works(finder: Finder, caller: Any) -> None:
     assert found["Fruit"] is found["Same"] is found["goods"].Fruit
     assert found["back"].office is found["office"]
     assert repr(found["shop"]) == "<module 'shop' (wsremote://box:1/shop)>"
-    assert found["shop"].__spec__.loader is finder
+    assert found["shop"].__spec__.loader is found["goods"].__loader__ is caller.shallow.loader
 
 
 def test_import_star_brings_all_public_names(finder: Finder, caller: Any) -> None:
@@ -55,7 +55,8 @@ def test_import_star_brings_all_public_names(finder: Finder, caller: Any) -> Non
     found = _run("from shop import *")
     assert {"Fruit", "cost", "greet", "OPEN", "COUNT"} <= set(found)
     assert found["COUNT"] == 3
-    assert {entry[0] for entry in caller.log} == {"get"}
+    assert [entry[0] for entry in caller.log].count("browse") == 1
+    assert {entry[0] for entry in caller.log} == {"browse", "get"}
     caller.log.clear()
     found = _run("from shop.goods import *")
     assert {"Fruit", "price", "LIMIT"} == set(found) - {"__builtins__"}
@@ -143,3 +144,56 @@ def test_mock_patches_reach_the_server(finder: Finder, caller: Any) -> None:
     assert caller.inventory.objects["shop.goods"].plain == 3
     goods.plain = original
     assert goods.plain is original
+
+
+def test_all_conflicts_are_named_at_once(
+    caller: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One error, and one call that solves it."""
+    for name in ("shop", "market"):
+        (tmp_path / f"{name}.py").write_text("local = True\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    inventory = caller.inventory
+    index = {**inventory.index, "packages": ["shop", "market"]}
+    shallow = ShallowPackage(caller, InfoTree(index, inventory.documents.__getitem__))
+    with Finder(shallow) as finder, pytest.raises(ShadowedPackage) as caught:
+        finder.install()
+    text = str(caught.value)
+    assert "'market' (" in text
+    assert "'shop' (" in text
+    assert "install(override=['market', 'shop'])" in text
+    assert not finder.installed
+
+
+def test_data_packages_stay_local_unless_overridden(
+    caller: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their objects travel as values, which are built with what is installed here."""
+    numpy, pandas = importlib.import_module("numpy"), importlib.import_module("pandas")
+    inventory = caller.inventory
+    index = {**inventory.index, "packages": ["shop", "numpy", "pandas"]}
+    shallow = ShallowPackage(caller, InfoTree(index, inventory.documents.__getitem__))
+    with Finder(shallow) as finder, caplog.at_level(logging.WARNING, "wsremote.client"):
+        finder.install()
+        assert importlib.import_module("numpy") is numpy
+        assert importlib.import_module("pandas") is pandas
+        assert importlib.import_module("shop") is shallow.module("shop")
+        assert "numpy, pandas: installed here as well" in caplog.text
+    with Finder(shallow) as finder:
+        finder.install(override=["pandas"])
+        assert sys.modules.get("pandas") is not pandas
+        assert importlib.import_module("numpy") is numpy
+        with pytest.raises(ShadowedPackage, match="'numpy' cannot be hidden"):
+            finder.install(override=["numpy", "pandas"])
+    assert sys.modules["pandas"] is pandas
+
+
+def test_a_module_that_is_made_is_published(finder: Finder, caller: Any) -> None:
+    """With the packages above it; not after the end."""
+    office = caller.shallow.module("shop.back.office")
+    assert sys.modules["shop.back.office"] is office
+    assert sys.modules["shop.back"] is caller.shallow.module("shop.back")
+    assert "shop" in sys.modules
+    finder.uninstall()
+    caller.shallow.module("shop.errors")
+    assert "shop.errors" not in sys.modules

@@ -78,11 +78,11 @@ def test_a_late_death_does_not_take_the_next_proxy_along(caller: Any, goods: Any
     """The collector may report a proxy dead after its handle was received again."""
     shallow, cls = caller.shallow, goods.Fruit
     first = shallow.proxy(cls, 77)
-    late = shallow._receipts[77]
+    late = shallow.proxies._receipts[77]
     del first
-    shallow._dead.clear()
+    shallow.proxies._dead.clear()
     second = shallow.proxy(cls, 77)
-    shallow._dead.append(late)
+    shallow.proxies._dead.append(late)
     assert shallow.proxy(cls, 77) is second
     assert shallow.proxy(cls, 77) is second
 
@@ -154,5 +154,5 @@ def test_classes_outside_the_tree_come_with_their_node(caller: Any, goods: Any) 
 
 def test_bases_that_are_not_served_are_classes_too(goods: Any) -> None:
     """A foreign base that cannot be taken from this Python is built from its node."""
-    assert [cls.__name__ for cls in goods.Keyed.__mro__] == ["Keyed", "OrderedDict", "object"]
+    assert [cls.__name__ for cls in goods.Keyed.__mro__] == ["Keyed", "OrderedDict", "dict", "object"]
     assert "move_to_end" in dir(goods.Keyed)

@@ -2,8 +2,8 @@
 
 A calling thread writes its request and, unless another thread is reading already, reads
 until its own answer comes; what it reads for others it hands to them. It alone writes
-what its call prints and runs what its call calls back: no receiver ever does. When
-nobody calls, the process's poller reads.
+what its call prints and runs what its call calls back (in `answering`): no receiver ever
+does. When nobody calls, the process's poller reads.
 """
 
 from __future__ import annotations
@@ -16,30 +16,19 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from ..codec import wire
-from ..codec.faults import decode_fault, encode_fault
+from ..codec.faults import decode_fault
+from ..codec.hiding import raise_again
 from ..codec.packing import pack_scalars
 from ..codec.scalars import PLAIN_TYPES
-from ..codec.values import ValueCodec
-from ..codec.writeback import Snapshot, apply_changes, containers_of
+from ..codec.warned import decode_warning
+from ..codec.writeback import apply_changes, containers_of
 from ..errors import ConnectionLost, RemoteProtocolError, SessionClosed
-from ..protocol.messages import (
-    Cancel,
-    ClassInfo,
-    Exec,
-    Fault,
-    Fetch,
-    Modules,
-    Op,
-    Output,
-    Release,
-    Result,
-)
+from ..protocol.messages import Cancel, Exec, Fault, Fetch, Modules, Op, Output, Result, Warned
 from ..shallow.names import host_of
-from .background import Background
-from .lending import Lending
-from .link import PATIENCE, Link
-from .reporting import show, warn_too_large
-from .waiting import Lane, Lanes, Over, Waiting
+from .answering import Answering
+from .link import PATIENCE
+from .reporting import show, warn_again, warn_too_large
+from .waiting import Lane, Over, Waiting
 
 if TYPE_CHECKING:
     from ..protocol.messages import Target, Welcome
@@ -64,7 +53,7 @@ _SMALL: Final = 16 * 1024
 _are_plain: Final = PLAIN_TYPES.issuperset
 
 
-class Driver(Link):
+class Driver(Answering):
     """One open session.
 
     Args:
@@ -86,32 +75,23 @@ class Driver(Link):
                 Result: self._on_answer,
                 Fault: self._on_answer,
                 Output: self._on_output,
-                Exec: self._on_exec,
-                ClassInfo: self._on_class_info,
-                Release: self._on_release,
-                Cancel: self._on_cancel,
+                Warned: self._on_output,
                 Modules: self._on_modules,
             },
         )
-        self.lending = Lending(self, welcome.server)
-        self.codec = ValueCodec(self.lending)
         self._call_numbers = itertools.count(1)
-        self._lanes = Lanes(itertools.count(1))
-        # Calls without an answer, by their number; those whose answer nobody wants any more.
-        self._calls: dict[int, Waiting] = {}
+        # Empty as long as nothing is mirrored: then calls cost nothing more.
+        self._living, self._news = self.mirrors.living, self.mirrors.news
+        # Calls whose answer nobody wants any more, by their number.
         self._abandoned: dict[int, threading.Lock] = {}
+        # What the warnings of calls have raised here, under a filter that makes them errors.
+        self._failures: dict[int, BaseException] = {}
         # Threads that wait while another reads: one of them takes over when that leaves.
         self._sleepers: dict[Waiting, None] = {}
-        # Buffers of answers and callbacks that have not been decoded.
-        self._buffers: dict[int, list[bytearray]] = {}
         # Who waits for module documents: they are answered in order.
         self._fetches: deque[Waiting] = deque()
-        # The last callback that no waiting call has caused, and the last release.
-        self._orphan = self._release = 0
-        # Runs such callbacks.
-        self._background = Background(f"wsremote-callbacks-{self.id[:8]}")
 
-    # ---- of client.caller.Caller -----------------------------------------------------
+    # ---- of shallow.caller.Caller ----------------------------------------------------
 
     def call(self, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
         """`target(*args, **kwargs)` on the server."""
@@ -140,10 +120,42 @@ class Driver(Link):
         __tracebackhide__ = True
         self._execute(Op.DELETE, target, name, (), None)
 
+    def browse(self, module: str, what: str, *args: str) -> Any:
+        """What a served module holds beside its attributes."""
+        return self._execute(Op.BROWSE, module, what, args, None)
+
     def special(self, target: Target, name: str, args: tuple[Any, ...]) -> Any:
         """What Python's syntax asks of `target` through a special method, on the server."""
         __tracebackhide__ = True
         return self._execute(Op.SPECIAL, target, name, args, None)
+
+    def define(
+        self, target: Target, name: str | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Define a class on the server, or a name of one that was."""
+        __tracebackhide__ = True
+        return self._execute(Op.DEFINE, target, name, args, kwargs)
+
+    def inherited(
+        self,
+        op: int,
+        target: Target,
+        name: str,
+        subject: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """`super(...).name` on the server, as the class `target` has it."""
+        __tracebackhide__ = True
+        return self._execute(Op.INHERITED, target, name, (int(op), subject, *args), kwargs)
+
+    def load(self, data: bytes) -> Any:
+        """A new object on the server, of a pickle that it has made."""
+        return self._execute(Op.LOAD, "", None, (data,), None)
+
+    def refresh(self, handle: int, *, whole: bool) -> None:
+        """Have the server send what has changed in a container that is mirrored here."""
+        self._execute(Op.REFRESH, handle, None, (), {"whole": whole})
 
     # ---- a call, in the thread that makes it -----------------------------------------
 
@@ -164,6 +176,8 @@ class Driver(Link):
         """
         __tracebackhide__ = True
         connection = self.connection
+        if self._living:
+            self.mirrors.write_back()
         if (
             kwargs
             or not _are_plain(map(type, args))
@@ -239,7 +253,10 @@ class Driver(Link):
             self._abandon(call)
             raise
         if small is not None:
-            return self.codec.decode(small)
+            value = self.codec.decode(small)
+            if self._news:
+                self.mirrors.catch_up()
+            return value
         assert answer is not None
         return self._value_of(answer, call, [])
 
@@ -292,11 +309,36 @@ class Driver(Link):
         """What a call gives: its value, or the exception that it raised."""
         __tracebackhide__ = True
         buffers = self._buffers.pop(call) if call in self._buffers else ()
-        if answer.changes is not None:
-            apply_changes(containers, answer.changes, self.codec)
+        try:
+            if answer.changes is not None:
+                apply_changes(containers, answer.changes, self.codec)
+            if isinstance(answer, Fault):
+                value = decode_fault(answer.payload, self.codec, host_of(self.url))
+            else:
+                value = self.codec.decode(answer.payload, buffers, containers)
+        finally:
+            self._decoded(call)
+        if self._freed:
+            self._free()
+        if self._news:
+            self.mirrors.catch_up()
+        if self._failures and (failure := self._failures.pop(call, None)) is not None:
+            # At home the call would have ended where it warned.
+            raise failure
         if isinstance(answer, Fault):
-            raise decode_fault(answer.payload, self.codec, host_of(self.url))
-        return self.codec.decode(answer.payload, buffers, containers)
+            try:
+                raise_again(value)
+            finally:
+                del value  # its traceback has this frame
+        return value
+
+    def _warn(self, message: Warned) -> None:
+        """Warn as the server does; an error that a filter makes of it ends the call, at its end."""
+        if message.call not in self._failures:
+            try:
+                warn_again(decode_warning(message.payload, self.codec, host_of(self.url)))
+            except Exception as error:
+                self._failures[message.call] = error
 
     def _wait(self, waiting: Waiting) -> Result | Fault:
         """Wait for the answer to a call; meanwhile show its output and run its callbacks."""
@@ -309,6 +351,8 @@ class Driver(Link):
                     return message
                 if isinstance(message, Output):
                     show(message)
+                elif isinstance(message, Warned):
+                    self._warn(message)
                 elif isinstance(message, Exec):
                     self._run_callback(message)
                 else:
@@ -358,12 +402,15 @@ class Driver(Link):
 
     def _abandon(self, call: int) -> None:
         """Nobody wants the answer any more: tell the server, and drop it when it comes."""
+        self._failures.pop(call, None)
+        self._decoded(call)
         # In this order: a reader that finds it in neither would lose what it lends.
         # A bare lock: an interrupt inside an Event's own Python code would leave that locked.
         ended = threading.Lock()
         ended.acquire()
         self._abandoned[call] = ended
-        if self._calls.pop(call, None) is None or self.closed:
+        waiting = self._calls.pop(call, None)
+        if waiting is None or self.closed:
             self._abandoned.pop(call, None)
             return
         self._lanes.mine.stuck = ended
@@ -371,6 +418,7 @@ class Driver(Link):
             self.send(Cancel, call)
         except ConnectionLost as error:
             logger.debug("! call %d was not cancelled: %s", call, error)
+        self._take_over(waiting)
 
     def _free_lane(self) -> Lane:
         """The lane of the current thread, or a new one if an interrupted call holds that up.
@@ -430,68 +478,11 @@ class Driver(Link):
         assert isinstance(message, Modules)
         return wire.unpack_documents(message.documents, _DOCUMENTS_LIMIT)
 
-    # ---- callbacks -------------------------------------------------------------------
-
-    def _run_callback(self, message: Exec) -> None:
-        """Run what the server calls, in this thread, and answer."""
-        lane = self._lanes.mine
-        outer, lane.parent = lane.parent, message.call
-        # What the answer names: if a proxy in it died before, its release would go first.
-        kept: list[Any] = []
-        try:
-            reply = self._perform(message, kept)
-        except KeyboardInterrupt as error:
-            payload = encode_fault(error, self.codec, limit=self.largest)
-            self.send(Fault, message.call, True, payload, None)
-            raise
-        finally:
-            lane.parent = outer
-        self.send(*reply)
-        kept.clear()
-
-    def _perform(self, message: Exec, kept: list[Any]) -> tuple[Any, ...]:
-        """Decode, execute, encode: what to answer to a callback; what came of it is `kept`."""
-        executed, snapshot, changes = False, None, None
-        try:
-            buffers = self._buffers.pop(-message.call, ())
-            args, kwargs, origins = self.codec.decode_call(message.payload, buffers)
-            if not isinstance(message.target, int) or message.op != Op.CALL:
-                raise RemoteProtocolError("the server may only call functions that it was given")
-            function: Any = self.lending.lent(message.target)
-            containers = containers_of(args, kwargs, origins)
-            snapshot = Snapshot(containers) if containers else None
-            executed = True
-            kept.append(function(*args, **kwargs))
-            if snapshot is not None:
-                changes = snapshot.changes(self.codec)
-            encoded = self.codec.encode_result(kept, containers)
-            whole = encoded.payload + (changes or b"")
-            self._check_size("the result of a function called back", whole, encoded.buffers)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            kept.append(error)
-            if snapshot is not None and changes is None:
-                try:
-                    changes = snapshot.changes(self.codec)
-                except Exception as second:
-                    error.add_note(f"what the function changed in its arguments is lost: {second}")
-            payload = encode_fault(error, self.codec, limit=self.largest - len(changes or b""))
-            return Fault, message.call, executed, payload, changes
-        transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None
-        return Result, message.call, encoded.payload, changes, transfers
-
     # ---- receiving, by the holder of connection.reading ------------------------------
 
     # What an interrupt of the reader has it handle again must do no harm the second time.
     # Interrupts land in calls: so there is none from the operator that puts a message into an
     # inbox to the statement in `_read` that counts it, and a callback cannot run twice.
-
-    def _claim(self, call: int, transfers: list[int]) -> None:
-        """Keep the buffers of a call until it is decoded."""
-        if call not in self._buffers:
-            self._buffers[call] = self._transfers.whole(transfers)
-        self._transfers.forget(transfers)
 
     def _on_answer(self, message: Result | Fault) -> Waiting | None:
         call = message.call
@@ -504,6 +495,7 @@ class Driver(Link):
         if transfers:
             self._claim(call, transfers)
         if waiting is not None:
+            self._undecoded[call] = None
             waiting.inbox += (message,)
             # Its thread may give it up at this very moment.
             self._calls.pop(call, None)
@@ -519,42 +511,11 @@ class Driver(Link):
         """Decode an answer that nobody wants, so that what it lends is released."""
         self.codec.decode(message.payload, self._buffers.pop(message.call, ()))
 
-    def _on_output(self, message: Output) -> Waiting | None:
+    def _on_output(self, message: Output | Warned) -> Waiting | None:
         waiting = self._calls.get(message.call)
         if waiting is not None:
             waiting.inbox += (message,)
         return waiting
-
-    def _on_exec(self, message: Exec) -> Waiting | None:
-        waiting = self._calls.get(message.parent) if message.parent is not None else None
-        if waiting is None:
-            if message.call <= self._orphan:
-                return None
-            self._orphan = message.call
-        if message.transfers:
-            self._claim(-message.call, message.transfers)
-        if waiting is not None:
-            waiting.inbox += (message,)
-        else:
-            self._background.submit(lambda: self._run_callback(message))
-        return waiting
-
-    def _on_class_info(self, message: ClassInfo) -> None:
-        self.lending.class_announced(message.number, message.path, message.node)
-
-    def _on_release(self, message: Release) -> None:
-        if message.seq == self._release:
-            return
-        self._release = message.seq
-        for handle, count in message.handles:
-            # In a list that is emptied: no variable here may be the last to name it.
-            value = [self.lending.handles.peek(handle)]
-            if self.lending.handles.release(handle, count):
-                # Its finalizer is user code, which no receiver runs.
-                self._background.submit(value.clear)
-
-    def _on_cancel(self, message: Cancel) -> None:
-        """A callback runs in a thread of the user, who alone may interrupt it."""
 
     def _on_modules(self, message: Modules) -> None:
         if not self._fetches:
@@ -575,3 +536,4 @@ class Driver(Link):
         if len(self.lending.handles):
             self._background.submit(self.lending.clear)
         self._background.stop()
+        self._callback_threads.stop()

@@ -1,25 +1,36 @@
 """What a session and its server hold of each other: the client's `codec.exchange.Exchange`.
 
-Functions of the client that the server holds are in `handles`. Objects of the server
-are proxies, made by the shallow package.
+Objects of the client that the server holds are in `handles`. Objects of the server are
+proxies, made by the shallow package.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import EncodeError
+from ..codec.contents import NDARRAYS, kind_of
 from ..protocol.handles import HandleTable
-from ..tree.documents import class_from
+from ..protocol.messages import ClassInfo
+from ..shallow.announced import DEFINED, Announced, Announcer
+from ..shallow.names import host_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from .driver import Driver
+    from ..codec.originals import Original
+    from ..tree.nodes import ClassNode
+    from .answering import Answering
     from .package import ShallowPackage
 
 __all__ = ["Lending"]
+
+_PYTHON_FUNCTION: Final = 0
+"""The class number of plain functions, which are lent most: never announced."""
+
+_MOST_CLASSES: Final = 1_000_000
+"""Classes that a server may announce."""
 
 
 class Lending:
@@ -34,54 +45,70 @@ class Lending:
     pickle_out = True
     pickle_in = True
 
-    def __init__(self, driver: Driver, server: Mapping[str, Any]) -> None:
+    def __init__(self, driver: Answering, server: Mapping[str, Any]) -> None:
         installed = server.get("installed", {})
         self.receiver_has: Mapping[str, str] = installed if isinstance(installed, dict) else {}
         self.handles = HandleTable(threading.RLock())
         # Set as soon as the tree is there.
         self.shallow: ShallowPackage
         self._driver = driver
-        # What the server has said of its classes, and the classes made of it, by number.
-        self._announced: dict[int, tuple[str, bytes | None]] = {}
-        self._by_path: dict[str, int] = {}
-        self._classes: dict[int, type] = {}
+        self._announcer = Announcer(self._announce, self._class_path, self.handles.keep)
+        # What the server has said of its classes.
+        self._announced = Announced(self._class_at, self._build, _MOST_CLASSES)
 
     # ---- ours ------------------------------------------------------------------------
 
     def lend(self, value: object) -> tuple[int, int]:
-        """The handle of a function of the client.
+        """The handle of an object of the client, and the number of its class."""
+        kind = type(value)
+        number = _PYTHON_FUNCTION if kind is FunctionType else self.class_number(kind)
+        return self.handles.lend(value, number), number
 
-        Raises:
-            EncodeError: It is no function, and only functions stay here.
-        """
-        if not callable(value) or isinstance(value, type):
-            kind = type(value)
-            raise EncodeError(
-                f"{kind.__module__}.{kind.__qualname__} objects cannot travel to the server:"
-                " they are neither data nor functions. Pass their data, make the object on the"
-                " server, or pass a function of them"
-            )
-        return self.handles.lend(value), 0
+    def is_watched(self, value: object) -> bool:
+        """The server is told what a container of the client holds each time it is sent."""
+        return False
+
+    def lend_mirrored(self, value: object, content: Any) -> tuple[int, int, int]:
+        """Lend a container whose class derives from a builtin, with what it holds now."""
+        return *self.lend(value), 0
 
     def unlend(self, handle: int) -> None:
         """Take back one sending that did not happen."""
         self.handles.release(handle, 1)
 
     def lent(self, handle: int) -> object:
-        """The function that a handle stands for."""
+        """The object of the client that a handle stands for."""
         return self.handles.lookup(handle)
 
+    def lend_original(self, error: BaseException) -> int:
+        """The handle of an exception that travels as a copy."""
+        return self.handles.lend(error)
+
     def class_number(self, cls: type) -> int:
-        """The client announces no classes: its own exceptions travel as text."""
-        raise EncodeError(f"{cls.__qualname__} is a class of the client")
+        """The number of a class in this session; the server is told before it is used."""
+        return self._announcer.number(cls)
+
+    def lend_class(self, cls: type) -> tuple[int, int]:
+        """The number and the handle of a class of the client."""
+        number = self.class_number(cls)
+        return number, self.handles.keep(cls, number)
+
+    def _class_path(self, cls: type) -> str | None:
+        """The path of a class of the server, which an exception here may be of."""
+        return self.shallow.name_of(cls)
+
+    def _announce(self, number: int, path: str, node: bytes | None, handle: int | None) -> None:
+        self._driver.send(ClassInfo, number, path, node, handle)
 
     # ---- theirs ----------------------------------------------------------------------
 
-    def class_announced(self, number: int, path: str, node: bytes | None) -> None:
+    def class_announced(
+        self, number: int, path: str, node: bytes | None, handle: int | None
+    ) -> None:
         """The server says what a class number means. Nothing is built yet: a reader calls."""
-        self._announced[number] = (path, node)
-        if node is not None:
-            self._by_path[path] = number
+        if path.startswith(DEFINED):
+            self.shallow.subclassing.announced(path, handle)
+        self._announced.announced(number, path, node, handle)
 
     def class_numbered(self, number: int) -> type:
         """The shallow class of a number.
@@ -89,30 +116,60 @@ class Lending:
         Raises:
             LookupError: It was not announced.
         """
-        cls = self._classes.get(number)
-        if cls is None:
-            path, node = self._announced[number]
-            if node is None:
-                cls = self.shallow.class_at(path)
-            else:
-                cls = self.shallow.class_from(class_from(node), self._resolve)
-            cls = self._classes.setdefault(number, cls)
-        return cls
+        return self._announced.numbered(number)
 
-    def _resolve(self, path: str) -> type:
-        """A base of a class outside the tree."""
-        number = self._by_path.get(path)
-        return self.shallow.class_at(path) if number is None else self.class_numbered(number)
+    def borrow_class(self, number: int, handle: int) -> type:
+        """The shallow class of a class of the server that was handed out itself."""
+        return self._announced.usable(number, handle)
+
+    def _class_at(self, path: str) -> type:
+        """A class of the tree."""
+        return self.shallow.class_at(path)
+
+    def _build(self, node: ClassNode, resolve: Callable[[str], type], handle: int | None) -> type:
+        """A class outside the tree."""
+        mirrors = self._driver.mirrors.class_of(node.path)
+        if mirrors is not None:
+            return mirrors
+        return self.shallow.class_from(node, resolve, handle)
 
     def borrowed(self, value: object) -> int | None:
         """The handle of a proxy of this session."""
+        mirrors = self._driver.mirrors
+        if mirrors.arrays and (handle := mirrors.array_handle(value)) is not None:
+            return handle
         return self.shallow.handle_of(value)
 
-    def borrow(self, handle: int, number: int, content: object) -> object:
+    def borrow(self, handle: int, number: int) -> object:
         """The proxy of an object of the server."""
-        if content is not None:
-            return self.shallow.copy_of(content, handle)
-        return self.shallow.proxy(self.class_numbered(number), handle)
+        cls = self.class_numbered(number)
+        if kind_of(cls) is not None:
+            return self._driver.mirrors.received(self.shallow.proxies, cls, handle)
+        return self.shallow.proxy(cls, handle)
+
+    def mirror(self, handle: int, number: int, content: Any, version: int) -> object:
+        """What shows a container of the server."""
+        if NDARRAYS.fits(content):
+            cls: type = type(content)
+        else:
+            cls = self.class_numbered(number)
+            if kind_of(cls) is None:
+                return self.shallow.proxy(cls, handle)
+        proxies = self.shallow.proxies
+        return self._driver.mirrors.received(proxies, cls, handle, content, version)
+
+    def carry(self, handle: int, number: int, content: object) -> object:
+        """The proxy of an object of the server that has content of its own here."""
+        return self.shallow.proxy(self.class_numbered(number), handle, content)
+
+    @property
+    def peer(self) -> str:
+        """Names the server in tracebacks."""
+        return host_of(self._driver.url)
+
+    def borrow_original(self, handle: int) -> Original:
+        """What holds an exception of the server of which there is a copy here."""
+        return self.shallow.original(handle)
 
     def name_of(self, value: object) -> str | None:
         """The path of a shallow module, class or function."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..codec import wire
 from ..errors import ConnectionLost, LimitExceeded, RemoteProtocolError
-from ..protocol.messages import NUMBERED, Ack, Bye, Chunk, Ping, Pong, Release
+from ..protocol.messages import NUMBERED, Ack, Bye, Chunk, Leave, Ping, Pong, Release
 from ..protocol.sequence import Sequence
 from ..protocol.transfers import Transfers, chunks_of
 
@@ -95,6 +95,8 @@ class Link:
         self._sending = threading.RLock()
         # Handles that this side has let go of. Weak reference callbacks append here.
         self._released: deque[tuple[int, int]] = deque()
+        # Lanes whose thread has ended, which appends here.
+        self._left: deque[int] = deque()
         # Locked until nothing more can come. No Event: an interrupt inside its Python code would
         # leave it locked, and the poller waiting for it.
         self._ended = threading.Lock()
@@ -206,7 +208,9 @@ class Link:
         return transfers
 
     def _send_due(self) -> None:
-        """Releases and acknowledgements that no call has carried."""
+        """Releases, ended threads and acknowledgements that no call has carried."""
+        while self._left:
+            self.send(Leave, self._left.popleft())
         with self._sending:
             if self._released:
                 self._send_releases()

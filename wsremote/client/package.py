@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import threading
-import weakref
-from collections import deque
-from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ..errors import StaleHandle
+from ..errors import NotExposed, StaleHandle
+from ..shallow.announced import DEFINED
 from ..shallow.classes import Classes
 from ..shallow.metaclass import ShallowClass
-from ..shallow.proxy import HANDLE, label
+from ..shallow.mirrors import Mirror
+from ..shallow.proxies import Proxies
+from ..shallow.proxy import label
 from ..shallow.source import Functions
+from ..tree.introspection import module_dict, namespace_of
 from ..tree.nodes import ClassNode, FunctionNode, Node, ReferenceNode
-from .copies import OwnedCopy, copied, copy_class, refresh
-from .modules import ShallowModule, bare_module, make_module
+from .loader import ServedLoader
+from .modules import ShallowModule, bare_module, late_module, make_module
+from .sources import Sources
+from .subclassing import Subclassing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ..shallow.caller import Caller
+    from ..codec.originals import Original
+    from ..shallow.caller import ServerCaller
     from ..tree.info import InfoTree
 
 __all__ = ["ShallowPackage"]
 
+M = TypeVar("M")
+
 _MAX_HOPS: Final = 20  # from reference to reference; a longer chain is a circle
-
-
-class _Receipt(weakref.ref[Any]):
-    """Watches the proxy of a handle, and knows how often the handle was received for it."""
-
-    __slots__ = ("count", "handle")
-
-    def __init__(self, proxy: object, _died: Callable[[_Receipt], None]) -> None:
-        super().__init__(proxy, _died)  # type: ignore[call-arg]
-        self.handle = 0
-        self.count = 0
 
 
 class ShallowPackage:
@@ -47,12 +43,17 @@ class ShallowPackage:
         tree: What its server serves.
     """
 
-    def __init__(self, caller: Caller, tree: InfoTree) -> None:
+    def __init__(self, caller: ServerCaller, tree: InfoTree) -> None:
         self.caller = caller
         self.tree = tree
-        self._functions = Functions(caller)
+        self.sources = Sources(caller, tree)
+        self.loader = ServedLoader(self)
+        self._functions = Functions(caller, self.sources.name_of)
         # Builds classes, and stands in each of them for the session that it belongs to.
         self.classes = Classes(self, self._functions)
+        # Defines on the server what is derived here from its classes.
+        self.subclassing = Subclassing(self)
+        self.classes.subclass = self.subclassing.subclass
         # Packages that hold what is served and are not served themselves.
         self._parents = {
             name[:index]
@@ -62,17 +63,18 @@ class ShallowPackage:
         }
         # What is built, by its name on the wire.
         self._modules: dict[str, ShallowModule] = {}
+        # Names of modules that came to be on the server after the tree was made.
+        # Each with its path, whether it is a package, and its documentation.
+        self._late: dict[str, tuple[str, bool, str | None]] = {}
+        # Told of each module that is made, while `import` finds them.
+        self.publish: Callable[[str, ShallowModule], None] | None = None
         self._classes: dict[str, ShallowClass] = {}
         self._functions_at: dict[str, FunctionType] = {}
         # To send functions by their name.
         self._paths: dict[FunctionType, str] = {}
         # Held while something is built, and while documents are loaded for it.
         self._building = threading.RLock()
-        # The proxies that are alive, by handle; those that died stay until the next receipt.
-        self._receipts: dict[int, _Receipt] = {}
-        self._dead: deque[_Receipt] = deque()
-        # Held for moments. Reentrant, since garbage may be collected inside, running anything.
-        self._receiving = threading.RLock()
+        self.proxies = Proxies(caller)
 
     # ---- names -----------------------------------------------------------------------
 
@@ -81,7 +83,7 @@ class ShallowPackage:
         """Names of the top-level packages, those included that only hold what is served."""
         return {name.partition(".")[0] for name in self.tree.packages}
 
-    def module(self, name: str) -> ModuleType:
+    def module(self, name: str) -> ShallowModule:
         """The module of a full name, made when it is first asked for.
 
         Raises:
@@ -92,14 +94,61 @@ class ShallowPackage:
             return found
         with self._building:
             if name not in self._modules:
-                is_bare = name in self._parents and name not in self.tree
-                made = bare_module(name, self) if is_bare else make_module(self.tree[name], self)
-                self._modules[name] = made
-            return self._modules[name]
+                self._modules[name] = self._module(name)
+            found = self._modules[name]
+        if self.publish is not None:
+            self.publish(name, found)
+        return found
 
-    def submodule(self, name: str) -> ModuleType | None:
+    def _module(self, name: str) -> ShallowModule:
+        """A module that is not there yet."""
+        if name in self.tree:
+            node = self.tree[name]
+            # Else it is another name of a module, which is one object here too.
+            return make_module(node, self) if node.name == name else self.module(node.name)
+        if name in self._parents:
+            return bare_module(name, self)
+        if name in self._late:
+            path, is_package, doc = self._late[name]
+            return late_module(name, self, is_package, doc) if path == name else self.module(path)
+        raise KeyError(f"no module {name!r} is served at {self.caller.url}")
+
+    def submodule(self, name: str) -> ShallowModule | None:
         """The module of a full name; None if none is served under it."""
-        return self.module(name) if name in self.tree or name in self._parents else None
+        return self.module(name) if self.is_served(name) or name in self._parents else None
+
+    def is_served(self, name: str) -> bool:
+        """Whether the server serves a module, and does not only hold others in it."""
+        return name in self.tree or name in self._late
+
+    def is_late(self, name: str) -> bool:
+        """Whether a module came to be on the server after the tree was made."""
+        return name in self._late
+
+    def imported(self, name: str) -> ShallowModule | None:
+        """The module that `import` is to find; the server is asked for what it could not list.
+
+        Raises:
+            ImportError: Its import fails on the server.
+        """
+        found = self.submodule(name)
+        parent, _, short = name.rpartition(".")
+        if found is not None or not self.is_served(parent):
+            return found
+        if parent in self.tree and not self.tree[parent].is_package:
+            return None
+        try:
+            path, is_package, doc = self.caller.browse(parent, "submodule", short)
+        except ModuleNotFoundError as error:
+            if error.name in (name, None):
+                return None
+            raise
+        except NotExposed as error:
+            raise ImportError(str(error), name=name) from error
+        if path not in self.tree:
+            self._late[path] = (path, is_package, doc)
+        self._late[name] = (path, is_package, doc)
+        return self.module(name)
 
     def children(self, name: str) -> Iterable[str]:
         """The names, without dots, of the submodules of a package."""
@@ -117,19 +166,7 @@ class ShallowPackage:
         Raises:
             KeyError: The tree has no function of that name.
         """
-        found = self._functions_at.get(path)
-        if found is not None:
-            return found
-        with self._building:
-            if path not in self._functions_at:
-                module, _, name = path.partition(":")
-                node = self._member(module, name)
-                if not isinstance(node, FunctionNode) or "." in name:
-                    raise KeyError(f"{path} is no function in the tree of {self.caller.url}")
-                made = self._functions.function(node, path, self.module(module).__dict__)
-                self._functions_at[path] = made
-                self._paths[made] = path
-            return self._functions_at[path]
+        return self._functions_at.get(path) or self._made(self._functions_at, path, self._function)
 
     def class_at(self, path: str) -> ShallowClass:
         """The class `pkg.mod:Outer.Inner`. Imports nothing.
@@ -137,17 +174,37 @@ class ShallowPackage:
         Raises:
             KeyError: The tree has no class of that name.
         """
+        if path.startswith(DEFINED):
+            defined: Any = self.subclassing.class_at(path)
+            return defined  # type: ignore[no-any-return]
         found = self._classes.get(path)
-        if found is not None:
-            return found
+        # Not by its truth, which its metaclass may have a say in.
+        return self._made(self._classes, path, self._class_of_tree) if found is None else found
+
+    def _made(self, table: dict[str, M], path: str, make: Callable[[str], M]) -> M:
+        """What stands in a table under a path, made by one thread if it is not there yet."""
         with self._building:
-            if path not in self._classes:
-                module, _, qualname = path.partition(":")
-                node = self._member(module, qualname)
-                if not isinstance(node, ClassNode):
-                    raise KeyError(f"{path} is no class in the tree of {self.caller.url}")
-                self._classes[path] = self._class(node, module)
-            return self._classes[path]
+            if path not in table:
+                table[path] = make(path)
+            return table[path]
+
+    def _function(self, path: str) -> FunctionType:
+        """The function of a path of the tree."""
+        module, _, name = path.partition(":")
+        node = self._member(module, name)
+        if not isinstance(node, FunctionNode) or "." in name:
+            raise KeyError(f"{path} is no function in the tree of {self.caller.url}")
+        made = self._functions.function(node, path, module_dict(self.module(module)))
+        self._paths[made] = path
+        return made
+
+    def _class_of_tree(self, path: str) -> ShallowClass:
+        """The class of a path of the tree."""
+        module, _, qualname = path.partition(":")
+        node = self._member(module, qualname)
+        if not isinstance(node, ClassNode):
+            raise KeyError(f"{path} is no class in the tree of {self.caller.url}")
+        return self._class(node, module)
 
     def _class(self, node: ClassNode, module: str) -> ShallowClass:
         """The class of a node of the tree, after its bases."""
@@ -163,7 +220,8 @@ class ShallowPackage:
             return self._class_or_none(path)
 
         # Methods of a base that is not served have no module here.
-        scope = {"__name__": node.module} if node.path in held else self.module(module).__dict__
+        is_held = node.path in held
+        scope = {"__name__": node.module} if is_held else module_dict(self.module(module))
         return self.classes.build(node, scope, resolve)
 
     def _class_or_none(self, path: str) -> type | None:
@@ -174,12 +232,15 @@ class ShallowPackage:
         except KeyError:
             return None
 
-    def class_from(self, node: ClassNode, resolve: Callable[[str], type]) -> type:
+    def class_from(
+        self, node: ClassNode, resolve: Callable[[str], type], handle: int | None = None
+    ) -> type:
         """A class outside the tree, from the node that its first handle brought.
 
         Args:
             node: The class.
             resolve: The class that was announced under a path; `LookupError` if none was.
+            handle: Of the class itself, if it may be used.
         """
 
         def known(path: str) -> type | None:
@@ -189,7 +250,9 @@ class ShallowPackage:
                 return self._class_or_none(path)
 
         with self._building:
-            return self.classes.build(node, {"__name__": node.module}, known, is_foreign=True)
+            return self.classes.build(
+                node, {"__name__": node.module}, known, is_foreign=True, handle=handle
+            )
 
     def named(self, path: str) -> Any:
         """The module, class or function of a name on the wire.
@@ -199,7 +262,10 @@ class ShallowPackage:
         """
         module, colon, qualname = path.partition(":")
         if not colon:
-            return self.module(module)
+            if not self.is_served(path):
+                # It came to be on the server after the tree was made.
+                self._late[path] = (path, True, None)
+            return self.module(path)
         node = self._member(module, qualname)
         if isinstance(node, ClassNode):
             return self.class_at(path)
@@ -242,87 +308,40 @@ class ShallowPackage:
     def name_of(self, value: object) -> str | None:
         """The name on the wire of a module, class or function of this session; else None."""
         if isinstance(value, FunctionType):
-            return self._paths.get(value)
+            return self._paths.get(value) or self._path_of_method(value)
         if isinstance(value, ShallowClass):
-            return value._wsremote_path if value._wsremote_classes is self.classes else None
+            path = value._wsremote_path if value._wsremote_classes is self.classes else None
+            return (path or None) if type(path) is str else None
         if isinstance(value, ShallowModule) and type(value)._wsremote_home is self:
             return value.__name__
         return None
 
+    def _path_of_method(self, function: FunctionType) -> str | None:
+        """The path of a function that is a method of a class of the tree; None for others."""
+        if not function.__code__.co_filename.startswith("<wsremote"):
+            return None
+        module, qualname = function.__module__, function.__qualname__
+        owner, _, name = qualname.rpartition(".")
+        cls = self._classes.get(f"{module}:{owner}")
+        held = None if cls is None else namespace_of(cls).get(name)
+        found = held.__func__ if isinstance(held, staticmethod) else held
+        return f"{module}:{qualname}" if found is function else None
+
     # ---- handles ---------------------------------------------------------------------
 
-    def proxy(self, cls: type, handle: int) -> Any:
+    def original(self, handle: int) -> Original:
+        """What holds an exception of the server. Counts one receipt of it."""
+        return self.proxies.original(handle)
+
+    def proxy(self, cls: type, handle: int, content: object = None) -> Any:
         """The one proxy of a handle. Counts one receipt of it.
 
         Args:
             cls: Its shallow class.
             handle: The server's name of the object.
+            content: What it carries, if its class derives from an immutable builtin.
         """
-        with self._receiving:
-            known = self._received(handle)
-        if known is not None:
-            return known
-        made = cls._wsremote_blank(cls)  # type: ignore[attr-defined]
-        object.__setattr__(made, HANDLE, handle)
-        return self._kept(made, handle)
-
-    def copy_of(self, content: Any, handle: int) -> Any:
-        """What a container that the server owns holds now: the one read-only copy of it here.
-
-        Args:
-            content: Decoded, of a builtin container class.
-            handle: The server's name of the container. Counts one receipt.
-        """
-        with self._receiving:
-            known = self._received(handle)
-            if isinstance(known, OwnedCopy):
-                refresh(known, content)
-        if known is not None:
-            return known
-        cls = copy_class(type(content))
-        if cls is None:
-            # Such as an array, which says itself that it cannot be written.
-            self.caller.release(handle, 1)
-            return content
-        made = copied(cls, content)
-        made._wsremote_handle, made._wsremote_home = handle, self
-        return self._kept(made, handle)
-
-    def _kept(self, made: Any, handle: int) -> Any:
-        """The proxy of a handle from now on: this one, or one that came in between."""
-        receipt = _Receipt(made, self._died)
-        receipt.handle = handle
-        with self._receiving:
-            # Another thread may have received it meanwhile; ours then dies with count 0.
-            known = self._received(handle)
-            if known is not None:
-                return known
-            receipt.count = 1
-            self._receipts[handle] = receipt
-        return made
-
-    def _received(self, handle: int) -> Any:
-        """The living proxy of a handle, with one receipt more; None if there is none."""
-        while self._dead:
-            died = self._dead.popleft()
-            if self._receipts.get(died.handle) is died:
-                del self._receipts[died.handle]
-        receipt = self._receipts.get(handle)
-        proxy = None if receipt is None else receipt()
-        if receipt is not None and proxy is not None:
-            # The proxy is held here: it cannot die before it is counted.
-            receipt.count += 1
-        return proxy
-
-    def _died(self, receipt: _Receipt) -> None:
-        """A proxy is gone. Runs anywhere: takes no lock and only appends.
-
-        If its handle has been received again meanwhile, that is another receipt with a count
-        of its own, and the server subtracts this one's.
-        """
-        if receipt.count:
-            self._dead.append(receipt)
-            self.caller.release(receipt.handle, receipt.count)
+        return self.proxies.proxy(cls, handle, content)
 
     def handle_of(self, value: object) -> int | None:
         """The handle of a proxy of this session; None for anything that is no proxy.
@@ -336,10 +355,15 @@ class ShallowPackage:
             if handle is None or cls._wsremote_classes is self.classes:
                 return handle
             text, other = label(value), cls._wsremote_classes.caller
-        elif isinstance(value, OwnedCopy):
-            if value._wsremote_home is self:
+        elif isinstance(value, Mirror):
+            if value._wsremote_caller is self.caller:
                 return value._wsremote_handle
-            text, other = f"a {cls.__name__} of the server", value._wsremote_home.caller
+            text, other = f"a {cls.__name__} of the server", value._wsremote_caller
+        elif isinstance(value, ShallowClass) and type(value._wsremote_path) is int:
+            # A class outside the tree that was handed out.
+            if value._wsremote_classes is self.classes:
+                return value._wsremote_path
+            text, other = f"class {value.__qualname__}", value._wsremote_classes.caller
         else:
             return None
         raise StaleHandle(

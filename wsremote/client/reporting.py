@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
+from ..codec.frames import is_own_frame
 from ..codec.writeback import WRITE_BACK_LIMIT
 
 if TYPE_CHECKING:
+    from types import FrameType
+
+    from ..codec.warned import ReceivedWarning
     from ..protocol.messages import Output
 
-__all__ = ["show", "warn_too_large"]
+__all__ = ["show", "warn_again", "warn_too_large"]
+
+# What has been shown of each file of the server; Python keeps this in the globals of its module.
+_shown: Final[dict[str, dict[Any, Any]]] = {}
 
 
 def show(message: Output) -> None:
@@ -26,17 +33,58 @@ def show(message: Output) -> None:
     stream.flush()
 
 
+def warn_again(received: ReceivedWarning) -> None:
+    """Warn as the server did, in the thread that made the call, under the filters here.
+
+    Raises:
+        Warning: A filter makes it an error.
+    """
+    warning, depth = received.warning, received.depth
+    if depth is None:
+        warnings.warn_explicit(
+            warning,
+            type(warning),
+            received.file,
+            received.line,
+            module=received.module or None,
+            registry=_shown.setdefault(received.file, {}),
+        )
+        return
+    frame = _calling_frame()
+    for _ in range(depth):
+        frame = frame.f_back or frame
+    scope = frame.f_globals
+    warnings.warn_explicit(
+        warning,
+        type(warning),
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        module=scope.get("__name__") or "<string>",
+        registry=scope.setdefault("__warningregistry__", {}),
+    )
+
+
 def warn_too_large(argument: str) -> None:
     """Changes to a large container argument will not be seen: say so where the call is."""
-    depth, frame = 2, sys._getframe(1)
+    frame = _calling_frame()
+    warnings.warn_explicit(
+        f"{argument} is a container of more than {WRITE_BACK_LIMIT} elements: what the call changes"
+        " in it will not be seen here. Pass wsremote.inout(x) if it should be, or a tuple if not",
+        UserWarning,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        module=frame.f_globals.get("__name__") or "<string>",
+        registry=frame.f_globals.setdefault("__warningregistry__", {}),
+    )
+
+
+def _calling_frame() -> FrameType:
+    """The frame of the user's code that made the call of this thread."""
+    frame = sys._getframe(2)
     while frame.f_back is not None and (
-        frame.f_globals.get("__name__", "").startswith("wsremote")
+        is_own_frame(frame)
         # The shallow function, which says that it is the server's.
         or frame.f_code.co_filename.startswith("<wsremote")
     ):
-        depth, frame = depth + 1, frame.f_back
-    warnings.warn(
-        f"{argument} is a container of more than {WRITE_BACK_LIMIT} elements: what the call changes"
-        " in it will not be seen here. Pass wsremote.inout(x) if it should be, or a tuple if not",
-        stacklevel=depth,
-    )
+        frame = frame.f_back
+    return frame

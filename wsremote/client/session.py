@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from ..errors import ConnectionFailed, RemoteProtocolError
 from ..tree.info import InfoTree
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ..protocol.messages import Welcome
 
 __all__ = ["Session"]
+
+FETCH_TIMEOUT: Final = 30.0
+"""Seconds to wait for a module's document that the cache has lost."""
 
 
 class Installation:
@@ -117,7 +120,14 @@ class Session:
         def load(digest: str) -> bytes:
             document = fetched.get(digest) or cache.document(digest)
             if document is None:
-                document = fetched[digest] = self._driver.fetch([digest], timeout)[digest]
+                # Gone from the cache since.
+                late = self._driver.fetch([digest], FETCH_TIMEOUT).get(digest, b"")
+                if digest_of(late) != digest:
+                    raise RemoteProtocolError(
+                        f"{self.url} sent a part of its info tree that is not what it announced:"
+                        " connect again"
+                    )
+                document = fetched[digest] = late
             return document
 
         return InfoTree(index, load)
@@ -178,7 +188,12 @@ class Session:
     def close(self) -> None:
         """End the session. The server frees what it holds for it. Safe to call twice."""
         self.uninstall()
-        self._driver.close()
+        try:
+            if self._driver.mirrors.living and not self.closed:
+                # What C code has written here since the last call.
+                self._driver.mirrors.write_back()
+        finally:
+            self._driver.close()
 
     def __enter__(self) -> Self:
         return self

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
@@ -56,30 +55,45 @@ class Waiting:
 class Lane:
     """What a client thread is to the server: its calls run there in order.
 
-    Attributes:
+    Args:
         number: Of the lane, from 1.
+        left: Takes the number when the thread has ended, or has another lane.
+
+    Attributes:
+        number: Of the lane.
         parent: The server's call that runs in this thread now, and that a new call of the
             thread is nested in; None if there is none.
         stuck: Locked until the call of the lane that was interrupted here last has ended there;
             None if none was.
     """
 
-    __slots__ = ("number", "parent", "stuck")
+    __slots__ = ("_left", "number", "parent", "stuck")
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, left: deque[int]) -> None:
         self.number = number
+        self._left = left
         self.parent: int | None = None
         self.stuck: threading.Lock | None = None
 
+    def __del__(self) -> None:
+        # At any moment, and in a thread that ends: nothing but this.
+        self._left.append(self.number)
+
 
 class Lanes(threading.local):
-    """The lane of the current thread, in one session."""
+    """The lane of the current thread, in one session.
 
-    def __init__(self, numbers: Iterator[int] | None = None) -> None:
-        self._numbers = numbers or itertools.count(1)
-        self.mine = Lane(next(self._numbers))
+    Args:
+        numbers: Of lanes, never used again.
+        left: Takes the numbers of lanes whose thread has ended.
+    """
+
+    def __init__(self, numbers: Iterator[int], left: deque[int]) -> None:
+        self._numbers = numbers
+        self._left = left
+        self.mine = Lane(next(numbers), left)
 
     def renew(self) -> Lane:
         """Give the current thread another lane: its own is held up by a call."""
-        self.mine = Lane(next(self._numbers))
+        self.mine = Lane(next(self._numbers), self._left)
         return self.mine
