@@ -120,6 +120,19 @@ def bare_client(folder: Path) -> tuple[list[str], dict[str, str]]:
     return [sys.executable, "-S", "-W", "error"], environment
 
 
+def run(client: subprocess.Popen[str], script: str) -> None:
+    """Give a script to the fixture `client`, a Python of its own."""
+    assert client.stdin is not None
+    client.stdin.write(f"exec({script!r})\n")
+    client.stdin.flush()
+
+
+def expect(client: subprocess.Popen[str], line: str) -> None:
+    """Wait for the fixture `client` to print a line."""
+    assert client.stdout is not None
+    assert client.stdout.readline().rstrip("\n") == line
+
+
 def drain(served: ServedProcess) -> None:
     """Keep what the server prints, so that its pipe never fills."""
     assert served.process.stdout is not None

@@ -98,6 +98,32 @@ def print_much(characters):
         sys.stdout.write("x" * 1000)
     return characters
 
+def call_and_clean_up(function):
+    try:
+        function()
+    finally:
+        finished.put(function())
+
+kept = {}
+
+def keep(name, function):
+    kept[name] = function
+
+def call_kept(name):
+    return kept[name]()
+
+def call_in_thread(function):
+    threads.append(threading.Thread(target=lambda: finished.put(attempt(function)), daemon=True))
+    threads[-1].start()
+
+threads = []
+
+def attempt(function):
+    try:
+        return function()
+    except BaseException as error:
+        return type(error).__name__
+
 class Counter:
     def __init__(self):
         self.count = 0

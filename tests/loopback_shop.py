@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 import importlib
+import pickle
 import sys
 import textwrap
 from typing import Any
@@ -10,7 +12,12 @@ from typing import Any
 import pytest
 
 from wsremote.client.package import ShallowPackage
+from wsremote.codec.carried import content_base, content_of
+from wsremote.codec.contents import kind_of
 from wsremote.errors import SessionClosed
+from wsremote.protocol.operators import SPECIALS
+from wsremote.server.browsing import Browsing
+from wsremote.server.policy import Policy
 from wsremote.shallow.metaclass import ShallowClass
 from wsremote.tree.describing import describe_class
 from wsremote.tree.info import InfoTree
@@ -44,7 +51,7 @@ SHOP = {
         import collections.abc
         import enum
         import functools
-        from typing import Generic, TypeVar
+        from typing import Generic, NamedTuple, TypeVar
 
         __all__ = ["Fruit", "price", "LIMIT"]
         T = TypeVar("T")
@@ -181,6 +188,30 @@ SHOP = {
                 self.left = (kind, str(error), trace)
                 return True
 
+        class Place(NamedTuple):
+            row: int
+            shelf: int = 0
+
+            def far(self):
+                return self.row > 9
+
+        PLACE = Place(3, 4)
+
+        class Label(str):
+            def __add__(self, other):
+                return "label " + str(other)
+
+        class Counting(type):
+            def __len__(cls):
+                return 3
+
+            @property
+            def plural(cls):
+                return cls.__name__ + "s"
+
+        class Counted(metaclass=Counting):
+            pass
+
         class Keyed(collections.OrderedDict):
             pass
 
@@ -255,13 +286,29 @@ class LocalCaller:
     def delete(self, target: Any, name: str) -> None:
         self._run("delete", target, name, lambda on, a, k: delattr(on, name))
 
+    def browse(self, module: str, what: str, *args: str) -> Any:
+        self.log.append(("browse", module, what, args, None))
+        if self.closed:
+            raise SessionClosed("the session is closed")
+        browsing = Browsing(Policy(self.inventory), self.inventory, no_source=False)
+        return browsing.browse(self.inventory.objects[module], what, args)
+
     def special(self, target: Any, name: str, args: Any) -> Any:
         def run(on: Any, args: Any, _: Any) -> Any:
-            if name == "__exit__":
-                args = (None, None, None) if args[0] is None else (type(args[0]), args[0], None)
-            return getattr(type(on), name)(on, *args)
+            if name == "__exit__" and args[0] is not None:
+                args = (args[0].with_traceback(None),)
+            return SPECIALS[name](on, *args)
 
         return self._run("special", target, name, run, args)
+
+    def load(self, data: bytes) -> Any:
+        return self.here(pickle.loads(data))
+
+    def define(self, target: Any, name: Any, args: Any, kwargs: Any) -> Any:
+        raise NotImplementedError
+
+    def inherited(self, op: int, target: Any, name: str, *_: Any) -> Any:
+        raise NotImplementedError
 
     def release(self, handle: int, count: int) -> None:
         self.released.append((handle, count))
@@ -300,6 +347,8 @@ class LocalCaller:
         """A value of the server as the client sees it."""
         if value is None or value is NotImplemented or type(value) in (bool, int, float, str):
             return value
+        if type(value) is dict and any(isinstance(each, enum.Enum) for each in value.values()):
+            return {key: self.here(each) for key, each in value.items()}
         if type(value) in (tuple, list, dict):
             return value
         path = self.inventory.path_of(value)
@@ -309,7 +358,12 @@ class LocalCaller:
             return value
         handle = self.handles.setdefault(id(value), len(self.handles) + 1)
         self.objects[handle] = value
-        return self.shallow.proxy(self.class_of(type(value)), handle)
+        base = content_base(type(value))
+        content = None if base is None else content_of(value, base)
+        made = self.shallow.proxy(self.class_of(type(value)), handle, content)
+        if (kind := kind_of(type(value))) is not None:
+            kind.fill(made, kind.copy(value))
+        return made
 
     def class_of(self, cls: type) -> type:
         if cls not in self.classes:

@@ -115,6 +115,7 @@ _token = _option(
 @_option("--allow-origin", multiple=True, metavar="ORIGIN", help="Web page to let in.")
 @_option("--read-only", is_flag=True, help="Refuse to set and delete attributes.")
 @_option("--public-only", is_flag=True, help="Refuse names that start with an underscore.")
+@_option("--no-source", is_flag=True, help="Show no source of the packages.")
 @_option("--insecure-plaintext", is_flag=True, help="Listen beyond this machine without TLS.")
 @_option("--max-sessions", type=click.IntRange(1), default=_DEFAULTS.max_sessions)
 @_option("--max-handles", type=click.IntRange(1), default=_DEFAULTS.max_handles)
@@ -142,6 +143,7 @@ def serve(
     allow_origin: tuple[str, ...],
     read_only: bool,
     public_only: bool,
+    no_source: bool,
     insecure_plaintext: bool,
     max_sessions: int,
     max_handles: int,
@@ -171,6 +173,7 @@ def serve(
             allowed_origins=allow_origin,
             read_only=read_only,
             public_only=public_only,
+            no_source=no_source,
             insecure_plaintext=insecure_plaintext,
             limits=Limits(
                 max_sessions=max_sessions,

@@ -24,6 +24,13 @@ class Counter:
         return a + b
 
 
+class Shelf:
+    """An object with a container."""
+
+    def __init__(self) -> None:
+        self.items = list(range(10))
+
+
 def last(array: np.ndarray[Any, Any]) -> float:
     """Take an array; give its last number, as a sign that all of it came."""
     return float(array[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import secrets
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workloads.arrays import COUNT, array_of
 
@@ -72,7 +73,19 @@ def connect(address: str) -> Operations:
     url, token = address.split()
     served = wsremote.connect(url, token=token).modules.benchserved
     f, last, numbers, counter = served.f, served.last, served.numbers, served.Counter()
+
+    @functools.cache
+    def holding(count: int) -> tuple[list[Any], Any]:
+        """So many lists of a server, held, and `f`: of a session of their own."""
+        other = wsremote.connect(url, token=token, new=True).modules.benchserved
+        return [other.Shelf().items for _ in range(count)], other.f
+
     return {
+        "mirror read": lambda: holding(1)[0][0][0],
+        "mirror write": lambda: holding(1)[0][0].__setitem__(1, time.monotonic_ns()),
+        "1 held": lambda: holding(1)[1](1, 2),
+        "10 held": lambda: holding(10)[1](1, 2),
+        "100 held": lambda: holding(100)[1](1, 2),
         "call": lambda: f(1, 2),
         "method": lambda: counter.add(1, 2),
         "attribute": lambda: counter.value,

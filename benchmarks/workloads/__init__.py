@@ -30,7 +30,8 @@ class Workload:
 
 def known_workloads() -> dict[str, Workload]:
     """All that every peer is asked for, by name."""
-    from workloads import arrays, attribute, call, method
+    from workloads import arrays, attribute, call, method, mirrors
 
     found = [call.CALL, method.METHOD, attribute.ATTRIBUTE, arrays.UP, arrays.DOWN]
+    found += [mirrors.READ, mirrors.WRITE, *mirrors.HELD]
     return {workload.name: workload for workload in found}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,3 +37,24 @@ def remote(sample: ServedProcess) -> Iterator[wsremote.Session]:
 def pkg(remote: wsremote.Session) -> Any:
     """The served `samplepkg`."""
     return remote.modules.samplepkg
+
+
+@pytest.fixture
+def client(sample: ServedProcess) -> Iterator[subprocess.Popen[str]]:
+    """A Python that runs the script that `harness.run` gives it, unbuffered."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "WSREMOTE_URL": sample.url,
+        "WSREMOTE_TOKEN": sample.token,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", "import sys; exec(sys.stdin.readline())"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        text=True,
+    )
+    yield process
+    process.kill()
+    process.communicate()

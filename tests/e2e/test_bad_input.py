@@ -219,7 +219,10 @@ def test_the_result_of_a_callback_above_the_limit_is_its_error(pkg: Any) -> None
     """It arrives in the served code, and from there at the caller."""
     with pytest.raises(LimitExceeded, match="a function called back"):
         pkg.call(lambda: [2**60] * 200_000)
-    with pytest.raises(LimitExceeded, match="a function of the client is called with"):
+    with (
+        pytest.raises(LimitExceeded, match="a function of the client is called with"),
+        pytest.warns(UserWarning, match="more than 10000 elements"),
+    ):
         pkg.call_with_numbers(lambda numbers: None, 200_000)
 
 

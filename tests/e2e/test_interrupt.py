@@ -2,48 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
 
-import pytest
-from harness import ROOT, ServedProcess
-
-
-@pytest.fixture
-def client(sample: ServedProcess) -> Iterator[subprocess.Popen[str]]:
-    """A Python that runs the script given to it on stdin, unbuffered."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "WSREMOTE_URL": sample.url,
-        "WSREMOTE_TOKEN": sample.token,
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-c", "import sys; exec(sys.stdin.readline())"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
-        text=True,
-    )
-    yield process
-    process.kill()
-    process.communicate()
-
-
-def run(process: subprocess.Popen[str], script: str) -> None:
-    """Give a script to the client."""
-    assert process.stdin is not None
-    process.stdin.write(f"exec({script!r})\n")
-    process.stdin.flush()
-
-
-def expect(process: subprocess.Popen[str], line: str) -> None:
-    """Wait for the client to print a line."""
-    assert process.stdout is not None
-    assert process.stdout.readline().rstrip("\n") == line
+from harness import expect, run
 
 
 def test_an_interrupt_ends_a_waiting_call_and_the_session_goes_on(

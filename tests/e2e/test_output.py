@@ -29,17 +29,6 @@ def test_stderr_is_kept_apart(pkg: Any, capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr() == ("out\n", "err\n")
 
 
-def test_warnings_and_log_records_go_to_stderr(
-    remote: wsremote.Session, pkg: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A warning names no file of the server's machine, but who called."""
-    pkg.functions.warn("careful")
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert "UserWarning: careful" in printed.err
-    assert "dispatch.py" not in printed.err
-
-
 def test_prints_of_a_call_that_raises_are_not_lost(
     pkg: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
