@@ -181,9 +181,9 @@ def nested(kind: Callable[..., Any], levels: int) -> Any:
 @pytest.mark.parametrize(
     ("args", "where"),
     [
-        ((threading.Lock(),), "argument 1: "),
-        ((1, [2, {"key": threading.Lock()}]), "argument 2, item 1, key 'key': "),
-        (({threading.Lock()},), "argument 1, a member of the set: "),
+        ((wsremote.ship(threading.Lock()),), "argument 1: "),
+        ((1, [2, {"key": wsremote.inout([])}]), "argument 2, item 1, key 'key': "),
+        (({wsremote.ship(threading.Lock())},), "argument 1, a member of the set: "),
         ((1, nested(tuple, 5_000)), "argument 2: .* nested more than"),
     ],
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import contextlib
 import inspect
+import itertools
+import rlcompleter
 import operator
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -64,12 +66,19 @@ def test_an_operation_is_one_message(
     del kept
 
 
+def completions(text: str, names: dict[str, Any]) -> list[str]:
+    """What the standard library's completer offers after `text`."""
+    completer = rlcompleter.Completer(names)
+    return list(itertools.takewhile(bool, (completer.complete(text, n) for n in range(100))))
+
+
 def test_looking_is_no_message(remote: wsremote.Session, pkg: Any, counter: Any) -> None:
-    """dir, signature, docs, isinstance, hasattr of probes: all from the tree."""
+    """Completion, signature, docs, isinstance, hasattr of probes: all from the tree."""
     functions, state = pkg.functions, pkg.state
     with messages(remote, 0):
         assert "add" in dir(functions)
-        assert "record" in dir(counter)
+        assert "record" in dir(state.Recorder)
+        assert "counter.record(" in completions("counter.re", {"counter": counter})
         assert str(inspect.signature(functions.add)) == "(a, b=1)"
         assert inspect.getdoc(functions.add)
         assert isinstance(counter, state.Recorder)

@@ -148,7 +148,7 @@ def test_columns_are_computed_and_assigned() -> None:
     df.columns = ["p", "q", "r"]
     df.index.name = "row"
     assert (df.p.sum(), df.index.name) == (106, "row")
-    df.drop(columns=["q"], inplace=True)
+    del df["q"]
     df += 1
     assert df.r.tolist() == [3, 5, 9]
 

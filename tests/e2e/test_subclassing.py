@@ -879,3 +879,84 @@ def test_a_failed_definition_leaves_nothing(d: Any) -> None:
 
         class Mine(d.Engine, wrong=1):
             pass
+
+
+def test_a_dataclass_with_slots_is_made_again(d: Any) -> None:
+    @dataclasses.dataclass(slots=True)
+    class Point(d.Left):
+        x: int
+        y: int = 2
+
+    point = Point(1)
+    assert (point.x, point.y) == (1, 2)
+    assert type(point) is Point and point == Point(1)
+
+
+def test_what_functools_makes_of_methods(d: Any) -> None:
+    @functools.total_ordering
+    class Mine(d.Engine):
+        def __lt__(self, other: Any) -> bool:
+            return bool(self.name < other.name)
+
+        def __eq__(self, other: Any) -> bool:
+            return bool(self.name == other.name)
+
+        def power_of(self, base: int, exponent: int) -> int:
+            return int(base**exponent)
+
+        square = functools.partialmethod(power_of, exponent=2)
+
+        @functools.lru_cache  # noqa: B019
+        def step(self, amount: int = 1) -> int:
+            return amount + 1
+
+        __hash__ = d.Engine.__hash__
+
+    assert d.call(sorted, [Mine("b"), Mine("a")])[0].name == "a"
+    assert Mine("b") >= Mine("a")
+    assert Mine().square(3) == 9
+    assert Mine().run(2) == [1, 2]
+
+
+def test_abstract_mixin_methods_run_on_both_sides(d: Any) -> None:
+    class Mine(collections.abc.Sequence, d.Engine):  # type: ignore[type-arg,misc]
+        def __getitem__(self, index: Any) -> Any:
+            return [1, 2, 3][index]
+
+        def __len__(self) -> int:
+            return 3
+
+    mine = Mine("n")
+    assert (list(mine), mine.index(2), 3 in mine, mine.name) == ([1, 2, 3], 1, True, "n")
+    assert d.items_of(mine) == [1, 2, 3]
+
+
+def test_a_class_may_be_defined_again(d: Any) -> None:
+    """As a notebook's cell does: each has its own."""
+    made = []
+    for index in range(2):
+
+        class Mine(d.Engine):
+            power = index
+
+        made.append(Mine)
+    derived = [d.derive(cls) for cls in made]
+    assert [cls.__mro__[1] for cls in derived] == made
+    assert [cls().step(1) for cls in derived] == [0.5, 1.5]
+
+
+def test_data_is_there_while_the_class_is_made(d: Any) -> None:
+    """`__set_name__` runs before the server knows the class."""
+
+    class Named:
+        def __set_name__(self, owner: Any, name: str) -> None:
+            self.seen = (name, owner.power)
+
+    named = Named()
+
+    class Mine(d.Engine):
+        power = 6
+        field = named
+
+    assert named.seen == ("field", 6)
+    assert Mine.field is named

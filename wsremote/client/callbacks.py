@@ -31,8 +31,10 @@ from ..errors import NotExposed, RemoteProtocolError
 from ..protocol.asking import CONTENT
 from ..protocol.messages import Op
 from ..protocol.operators import SPECIALS
+from ..protocol.reserved import is_reserved
 from ..protocol.specials import FLOW, FORWARDED
-from ..tree.introspection import flow_of, instance_dict, is_class
+from ..shallow.names import INTERNAL
+from ..tree.introspection import flow_of, instance_dict, is_class, namespace_of
 
 __all__ = ["perform"]
 
@@ -70,7 +72,7 @@ _DATA: Final = _DESCRIBING | frozenset(
     [
         *("__notes__", "__cause__", "__context__", "__suppress_context__", "__members__"),
         *("__match_args__", "__slots__", "__version__", "__orig_class__", "__origin__"),
-        *("__args__", "__parameters__", "__self__", "__dataclass_fields__", "__weakref__"),
+        *("__args__", "__parameters__", "__self__", "__func__", "__dataclass_fields__", "__weakref__"),
     ]
 )
 # Special methods that are no operators, called by the name of their class: `Base.__init__(x)`.
@@ -83,6 +85,17 @@ _METHODS: Final = FORWARDED | frozenset(
         *("__array_ufunc__", "__array_function__", "__array_wrap__"),
     ]
 )
+
+# What decorators of classes give them.
+_SET_ON_CLASSES: Final = _METHODS | frozenset(
+    [
+        *("__match_args__", "__dataclass_fields__", "__dataclass_params__", "__version__"),
+        *("__type_params__", "__orig_bases__", "__parameters__", "__abstractmethods__"),
+        *("__getnewargs__", "__getnewargs_ex__", "__no_type_check__", "__final__"),
+    ]
+)
+
+_IN_BODIES: Final = (_DATA | _SET_ON_CLASSES) - {"__dict__", "__weakref__"}
 
 
 def perform(
@@ -140,11 +153,25 @@ def _get(target: Any, name: str) -> Any:
         return flow_of(target)
     _admit(target, name, _DATA | _METHODS)
     if name == "__dict__":
+        if is_class(target):
+            return _body(target)
         held = instance_dict(target)
         if held is None:
             raise AttributeError(f"{type(target).__name__!r} object has no attribute '__dict__'")
         return dict(held)
     return getattr(target, name)
+
+
+def _body(cls: type) -> dict[str, Any]:
+    """What a class has in its namespace, but for what leads into this process."""
+    return {
+        name: value
+        for name, value in namespace_of(cls).items()
+        if type(name) is str
+        and not name.startswith(INTERNAL)
+        and not issubclass(type(value), _INERT)
+        and (not _is_special(name) or name in _IN_BODIES)
+    }
 
 
 def _signature(target: Any) -> Any:
@@ -163,23 +190,35 @@ def _admit(target: object, name: str, dunders: frozenset[str]) -> None:
     """
     if issubclass(type(target), _INERT) or _CLOSED.fullmatch(name):
         raise _refusal(target, name)
-    if name.startswith("__") and name.endswith("__"):
+    if _is_special(name):
         if issubclass(type(target), _FUNCTIONS):
             dunders &= _DESCRIBING | {"__call__", "__get__"}
-        if name not in dunders:
+        if name not in dunders and not _holds_data(target, name):
             raise AttributeError(f"{_label(target)} gives the server no {name!r}", name=name)
     elif issubclass(type(target), _FUNCTIONS) and name not in (instance_dict(target) or ()):
         if name not in ("cache_info", "cache_clear", "cache_parameters"):
             raise AttributeError(f"{_label(target)} has no attribute {name!r}", name=name)
 
 
+def _holds_data(target: object, name: str) -> bool:
+    """Whether a name with two underscores is data of a class of the client."""
+    if issubclass(type(target), _FUNCTIONS):
+        return False
+    return holds_data(target if is_class(target) else type(target), name)
+
+
 def _admit_change(target: object, name: str) -> None:
     """Let the name of an attribute through that is to be set or deleted. Raises as `_admit`."""
-    is_special = name.startswith("__") and name.endswith("__")
     if issubclass(type(target), _INERT) or _CLOSED.fullmatch(name):
         raise _refusal(target, name)
-    if is_special and name not in _SETTABLE and not (is_class(target) and name in FORWARDED):
+    settable = _SETTABLE | _SET_ON_CLASSES if is_class(target) else _SETTABLE
+    if _is_special(name) and name not in settable:
         raise _refusal(target, name)
+
+
+def _is_special(name: str) -> bool:
+    """Whether a name is one that Python itself gives a meaning."""
+    return name.startswith("__") and name.endswith("__") and is_reserved(name)
 
 
 def _label(target: object) -> str:

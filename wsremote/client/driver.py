@@ -535,5 +535,7 @@ class Driver(Answering):
         self._calls.clear()
         if len(self.lending.handles):
             self._background.submit(self.lending.clear)
+        if self._living:
+            self._background.submit(self.mirrors.close)
         self._background.stop()
         self._callback_threads.stop()

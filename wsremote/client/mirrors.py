@@ -6,7 +6,8 @@ call shows what was before it.
 
 C code writes into a mirror past its methods (`heapq.heappush`). Each mirror is therefore
 kept beside its content as the server knows it; before a call is sent the two are compared, and
-what C code has written is written on the server.
+what C code has written is written on the server. A mirror that nobody refers to any more
+is kept until then: `heapq.heappush(obj.items, 1)` has no other reference to what it writes into.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..codec.contents import BY_PATH, NDARRAYS, Kind, mirrored_kind
@@ -56,14 +58,16 @@ class _Record(weakref.ref[Any]):
         is_lost: Whether what it holds cannot be sent.
         seen: How many messages this side had sent when one that is not was last compared.
         identity: The `id()` of the mirror, if it cannot hold its handle itself; else 0.
+        held: The mirror, until it has been compared after the last other reference went.
     """
 
     __slots__ = (
-        *("handle", "identity", "is_lost", "is_watched", "kind", "pushed", "seen", "state"),
+        *("handle", "held", "identity", "is_lost", "is_watched", "kind", "pushed", "seen", "state"),
     )
 
     def __init__(self, mirror: object, _died: Callable[[_Record], None]) -> None:
         super().__init__(mirror, _died)  # type: ignore[call-arg]
+        self.held: object = mirror
         self.handle = self.identity = 0
         self.kind: Kind
         self.state: tuple[int, Any] | None = None
@@ -71,6 +75,20 @@ class _Record(weakref.ref[Any]):
         self.is_watched = True
         self.is_lost = False
         self.seen = -1
+
+
+def _references(record: _Record) -> int:
+    """How many references there are to the mirror of a record."""
+    mirror = record()
+    return getrefcount(mirror)
+
+
+def _only_held() -> int:
+    """How many there are if nothing but the record holds it; Pythons differ."""
+    return _references(_Record(set(), lambda _: None))
+
+
+_ONLY_HELD: Final = _only_held()
 
 
 class Mirrors:
@@ -153,6 +171,7 @@ class Mirrors:
                 if kind is NDARRAYS:
                     record.identity = id(mirror)
                     self.arrays[record.identity] = record
+            record.held = mirror
             if content is not None:
                 if version < 0:
                     self._unwatch(record, mirror)
@@ -209,6 +228,8 @@ class Mirrors:
             self.living.pop(record.handle, None)
         if record.identity and self.arrays.get(record.identity) is record:
             self.arrays.pop(record.identity, None)
+        # It holds mirrors as well, which are to go with this one.
+        record.state = None
 
     def array_handle(self, value: object) -> int | None:
         """The handle of a mirror that is an exact ndarray; None for anything else."""
@@ -315,19 +336,44 @@ class Mirrors:
         """
         if self._pushing._is_owned() or self._applying._is_owned():  # type: ignore[attr-defined]
             return
+        # Those that hold others came after them, and are to go before them.
+        for record in reversed(list(self.living.values())):
+            state = record.state
+            if state is None:
+                continue
+            is_left = _references(record) <= _ONLY_HELD
+            if self._is_unwritten(record, state[1], exactly=is_left):
+                if is_left:
+                    self._let_go(record)
+            else:
+                self._push(record, record())
+
+    def _is_unwritten(self, record: _Record, content: Any, *, exactly: bool) -> bool:
+        """Whether a mirror holds what the server knows; of large ones else only the size counts."""
+        mirror = record()
+        if mirror is None:
+            return True
+        if record.is_watched or exactly:
+            return record.kind.is_same(content, mirror)
+        return len(content) == record.kind.size(mirror)
+
+    def _let_go(self, record: _Record) -> None:
+        """Drop a mirror, unless another thread has received it just now."""
+        with self._applying:
+            if _references(record) > _ONLY_HELD:
+                return
+            held, record.held = record.held, None
+        del held  # outside the lock: what is in it may have finalizers
+
+    def close(self) -> None:
+        """The session is over: nothing is written any more."""
         for record in list(self.living.values()):
-            mirror, state = record(), record.state
-            if mirror is None or state is None:
-                continue
-            if record.is_watched:
-                if record.kind.is_same(state[1], mirror):
-                    continue
-            elif len(state[1]) == record.kind.size(mirror):
-                continue
-            self._push(record, mirror)
+            record.held = None
 
     def _push(self, record: _Record, mirror: Any) -> None:
         """Write one mirror's content on the server."""
+        if mirror is None:
+            return
         with self._pushing:
             if self.news:
                 self.catch_up()

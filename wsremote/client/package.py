@@ -250,9 +250,27 @@ class ShallowPackage:
                 return self._class_or_none(path)
 
         with self._building:
-            return self.classes.build(
+            is_private = self._is_private(node)
+            held = self._classes.get(node.path) if is_private else None
+            if held is not None and held._wsremote_node.line == node.line:
+                return held
+            made = self.classes.build(
                 node, {"__name__": node.module}, known, is_foreign=True, handle=handle
             )
+            if is_private and held is None:
+                self._classes[node.path] = made
+            return made
+
+    def _is_private(self, node: ClassNode) -> bool:
+        """Whether a class is one that the tree has as a base of others, if it has it at all."""
+        module, _, qualname = node.path.partition(":")
+        if node.line is None or "<" in qualname or module not in self.tree:
+            return False
+        try:
+            self._member(module, qualname)
+        except KeyError:
+            return True
+        return False
 
     def named(self, path: str) -> Any:
         """The module, class or function of a name on the wire.
@@ -350,7 +368,8 @@ class ShallowPackage:
             StaleHandle: It is a proxy of another session.
         """
         cls: Any = type(value)
-        if isinstance(cls, ShallowClass):
+        # Of a class with a metaclass of the server, the class of the class is one of ours too.
+        if isinstance(cls, ShallowClass) and not isinstance(value, ShallowClass):
             handle: int | None = value._wsremote_handle  # type: ignore[attr-defined]
             if handle is None or cls._wsremote_classes is self.classes:
                 return handle

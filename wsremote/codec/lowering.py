@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import array
 import collections
-import datetime
 import itertools
 import sys
+import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -390,10 +390,11 @@ def _str(lowering: Lowering, value: str) -> Any:
     return {None: [tags.TEXT, data]}
 
 
-def _clock(lowering: Lowering, value: datetime.time | datetime.datetime) -> Any:
-    if not scalars.is_value_zone(value.tzinfo):
+def _zone(lowering: Lowering, value: zoneinfo.ZoneInfo) -> Any:
+    if value.key is None:
+        # Read from a file, which is on this side.
         return lowering.lend(value)
-    return {None: scalars.LOWER[type(value)](value, lowering.lower)}
+    return {None: scalars.LOWER[zoneinfo.ZoneInfo](value, lowering.lower)}
 
 
 def _inout(lowering: Lowering, value: Inout) -> Any:
@@ -432,8 +433,7 @@ def _contained(content: Callable[[Lowering, Any], Any]) -> Callable[[Lowering, A
 
 _LOWERERS: Final[dict[type, Callable[[Lowering, Any], Any]]] = {
     **{kind: _scalar(lower) for kind, lower in scalars.LOWER.items()},
-    datetime.time: _clock,
-    datetime.datetime: _clock,
+    zoneinfo.ZoneInfo: _zone,
     tuple: _tuple,
     frozenset: lambda lowering, value: lowering.place(value, _frozenset),
     set: _contained(_set),

@@ -7,6 +7,7 @@ from types import GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import DecodeError, EncodeError
+from ..tree.introspection import namespace_of
 from . import names
 from .frames import lower_traceback
 from .originals import ORIGINAL, original_of, own_dict
@@ -132,7 +133,7 @@ def _attributes(error: BaseException) -> dict[str, Any]:
     """What was set on the exception, and what its builtin class keeps outside of `__dict__`."""
     found: dict[str, Any] = {}
     for cls in type(error).__mro__:
-        for name, member in vars(cls).items():
+        for name, member in namespace_of(cls).items():
             if name not in NOT_ATTRIBUTES and isinstance(
                 member, MemberDescriptorType | GetSetDescriptorType
             ):

@@ -19,7 +19,7 @@ from typing import Any, Final
 from ..errors import DecodeError
 from . import tags
 
-__all__ = ["BUILD", "LOWER", "PLAIN_TYPES", "is_value_zone"]
+__all__ = ["BUILD", "LOWER", "PLAIN_TYPES"]
 
 PLAIN_TYPES: Final[frozenset[type]] = frozenset([NoneType, bool, int, float, str, bytes])
 """What msgpack writes exactly as it is."""
@@ -35,13 +35,6 @@ _FLAVOURS: Final[tuple[type[pathlib.PurePath], ...]] = (
     pathlib.PureWindowsPath,
 )
 _SAFE_UUID: Final = {member.value: member for member in uuid.SafeUUID}
-
-
-def is_value_zone(zone: object) -> bool:
-    """Whether a tzinfo is itself a value: other classes' time zones are objects with code."""
-    if type(zone) is zoneinfo.ZoneInfo:
-        return zone.key is not None
-    return zone is None or type(zone) is datetime.timezone
 
 
 def _date(value: datetime.date, lower: object) -> list[Any]:

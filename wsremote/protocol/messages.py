@@ -21,6 +21,7 @@ import typing
 from typing import Any, Final, NamedTuple
 
 __all__ = [
+    "AWAIT",
     "NUMBERED",
     "NUMBERS",
     "PROTOCOL_VERSION",
@@ -74,6 +75,10 @@ class Op(enum.IntEnum):
     REFRESH = 8  # the target is mirrored: send what has changed in it, all of it if `whole`
     BROWSE = 10  # what a served module holds beside its attributes: `name` says what of it
     LOAD = 9  # args[0]: a pickle that the special method `__reduce_ex__` of an object gave
+
+
+AWAIT: Final = 32
+"""Added to an `Op`: what the operation gives is awaited, and the answer is what comes of that."""
 
 
 class Hello(NamedTuple):
@@ -150,7 +155,8 @@ class Exec(NamedTuple):
     """Do something with a target. From the client, or from the server to call a client object.
 
     `call` identifies it for its sender: never reused. `lane` is the thread of control whose
-    calls run in order. `parent` is the other side's call it is nested in, or None.
+    calls run in order; negated if an event loop of the client runs in that thread now. `parent`
+    is the other side's call it is nested in, or None.
     """
 
     seq: int

@@ -23,7 +23,7 @@ _OTHERS: Final = (
     # Of modules and of the import system.
     *("__file__", "__cached__", "__path__", "__loader__", "__spec__", "__package__", "__all__"),
     *("__builtins__", "__import__", "__build_class__", "__main__", "__debug__"),
-    *("__warningregistry__", "__author__", "__license__", "__version__"),
+    "__warningregistry__",
     # Of classes.
     *("__annotate__", "__annotate_func__", "__annotations_cache__", "__static_attributes__"),
     *("__firstlineno__", "__classcell__", "__classdict__", "__classdictcell__", "__metaclass__"),

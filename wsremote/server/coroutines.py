@@ -1,8 +1,9 @@
 """Event loops of lanes: coroutines of served code are awaited here.
 
 A lane that meets its first coroutine gets an event loop and keeps it, so that what one call
-opens (an async generator, a client session) works in the next. Between calls the loop stands
-still: tasks left in the background go on during the lane's next coroutine.
+opens (an async generator, a client session) works in the next. For a client's thread without
+running event loop the lane's stands still between calls: tasks left in the background
+go on during the lane's next coroutine. For one with a running loop, see `async_lane`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import threading
 from collections.abc import Awaitable
 from typing import Any
 
-__all__ = ["LaneLoops"]
+__all__ = ["LaneLoops", "awaiting", "without_asyncio"]
 
 
 class LaneLoops:
@@ -33,12 +34,9 @@ class LaneLoops:
         """
         if _is_loop_running():
             return self._run_beside(awaitable)
-        runner = self._runners.get(threading.get_ident())
-        if runner is None:
-            runner = self._runners[threading.get_ident()] = asyncio.Runner()
-        loop = runner.get_loop()
+        loop = self.loop()
         # A copy, as `asyncio.run` takes one: the lane's thread is inside the context itself.
-        task = loop.create_task(_await(awaitable), context=contextvars.copy_context())
+        task = loop.create_task(awaiting(awaitable), context=contextvars.copy_context())
         try:
             return loop.run_until_complete(task)
         except BaseException as error:
@@ -47,7 +45,14 @@ class LaneLoops:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):  # that is what was asked for
                     loop.run_until_complete(task)
-            raise _without_asyncio(error)  # noqa: B904  # it is the same exception
+            raise without_asyncio(error)  # noqa: B904  # it is the same exception
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of the calling thread, made when it is first asked for."""
+        runner = self._runners.get(threading.get_ident())
+        if runner is None:
+            runner = self._runners[threading.get_ident()] = asyncio.Runner()
+        return runner.get_loop()
 
     def _run_beside(self, awaitable: Awaitable[Any]) -> Any:
         """Await in a thread of its own, for a call nested in a coroutine of this thread.
@@ -59,7 +64,7 @@ class LaneLoops:
 
         def run() -> None:
             try:
-                results.append(asyncio.run(_await(awaitable)))
+                results.append(asyncio.run(awaiting(awaitable)))
             except BaseException as error:
                 errors.append(error)
 
@@ -67,7 +72,7 @@ class LaneLoops:
         thread.start()
         thread.join()
         if errors:
-            raise _without_asyncio(errors[0])
+            raise without_asyncio(errors[0])
         return results[0]
 
     def wake(self, thread: int) -> None:
@@ -97,13 +102,14 @@ def _is_loop_running() -> bool:
     return True
 
 
-async def _await(awaitable: Awaitable[Any]) -> Any:
+async def awaiting(awaitable: Awaitable[Any]) -> Any:
+    """What comes of an awaitable. Its frame says where `asyncio` ends and served code begins."""
     return await awaitable
 
 
-def _without_asyncio(error: BaseException) -> BaseException:
+def without_asyncio(error: BaseException) -> BaseException:
     """The exception without the frames of `asyncio` that led to the coroutine."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code is not _await.__code__:
+    while trace is not None and trace.tb_frame.f_code is not awaiting.__code__:
         trace = trace.tb_next
     return error if trace is None else error.with_traceback(trace)

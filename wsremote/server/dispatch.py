@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..codec.frames import CALLER
 from ..errors import NotExposed, RemoteProtocolError
-from ..protocol.messages import Op
+from ..protocol.messages import AWAIT, Op
 from ..protocol.operators import SPECIALS
 from .coroutines import LaneLoops
 from .pickles import Pickles
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ..protocol.messages import Target
     from .browsing import Browsing
     from .policy import Policy
 
-__all__ = ["Dispatcher"]
+__all__ = ["Dispatcher", "is_awaited"]
 
 # Plain integers: a member of an enum is looked up slowly.
 _CALL: Final = int(Op.CALL)
@@ -50,6 +52,11 @@ def _awaited_types() -> frozenset[type]:
 
 
 _AWAITED: Final = _awaited_types()
+
+
+def is_awaited(value: object) -> bool:
+    """Whether what a call gave is one that `AWAIT` awaits: the call of an async function."""
+    return type(value) in _AWAITED
 
 
 def _as_main(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -96,10 +103,10 @@ class Dispatcher:
     ) -> Any:
         """Do one thing with one target, on the thread of its lane. Gives its value.
 
-        A coroutine that a call gives is awaited; generators and iterators are given as they are.
+        Coroutines and generators are given as they are, but with `AWAIT` awaited.
 
         Args:
-            op: One of `Op`.
+            op: One of `Op`, perhaps with `AWAIT`.
             target: A path or a handle.
             resolve: Gives the object of a handle, or raises StaleHandle.
             name: Of the attribute or special method; None for `Op.CALL`.
@@ -121,25 +128,30 @@ class Dispatcher:
         else:
             found = resolve(target)  # type: ignore[arg-type]  # mypy knows no `type(x) is str`
         if op == _CALL:
-            value = _call(found, args, kwargs)
-        elif name is None:
+            return _call(found, args, kwargs)
+        if AWAIT <= op < 2 * AWAIT:
+            return self.awaited(self.execute(op - AWAIT, target, resolve, name, args, kwargs))
+        if name is None:
             raise RemoteProtocolError(f"an exec message with op {op} needs a name")
-        elif op == _METHOD:
-            value = _call(self._bind(found, name), args, kwargs)
-        elif op == _SPECIAL:
-            value = self._special(found, name, args, kwargs)
-        else:
-            return self._access(op, found, name, args)
-        if type(value) in _AWAITED:
-            return self._loops.run(value)
-        return value
+        if op == _METHOD:
+            return _call(self._bind(found, name), args, kwargs)
+        if op == _SPECIAL:
+            return self._special(found, name, args, kwargs)
+        return self._access(op, found, name, args)
 
     def call(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Call something that was found elsewhere; a coroutine is awaited."""
-        value = _call(function, args, kwargs)
-        return self._loops.run(value) if type(value) in _AWAITED else value
+        """Call something that was found elsewhere."""
+        return _call(function, args, kwargs)
+
+    def awaited(self, value: Any) -> Any:
+        """What a call gave, awaited on the loop of the calling thread if it is a coroutine."""
+        return self._loops.run(value) if is_awaited(value) else value
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the calling thread, a lane's."""
+        return self._loops.loop()
 
     def _access(self, op: int, target: object, name: str, args: tuple[Any, ...]) -> Any:
         """Get, set or delete an attribute."""

@@ -13,9 +13,11 @@ from ..errors import (
     RemoteProtocolError,
     StaleHandle,
 )
-from ..protocol.messages import Fault, Op, Result
+from ..protocol.messages import AWAIT, Fault, Op, Result
 from .calling_back import CallingBack
+from .coroutines import awaiting, without_asyncio
 from .definitions import Definitions
+from .dispatch import is_awaited
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Execution"]
 
 _REFRESH: Final = int(Op.REFRESH)
+_AWAIT_INHERITED: Final = AWAIT + Op.INHERITED
 
 
 class Execution(CallingBack):
@@ -109,6 +112,25 @@ class Execution(CallingBack):
             # Whatever served code raises, SystemExit included, is the caller's to see.
             return self._fault(message.call, error, executed, snapshot)
 
+    async def perform_awaited(self, message: Exec) -> Reply:
+        """The same for a call that is awaited, as a task of the lane's event loop."""
+        message = message._replace(op=message.op - AWAIT)
+        codec, executed, snapshot = self.codec, False, None
+        try:
+            buffers = self._buffers.pop(message.call) if message.transfers is not None else ()
+            args, kwargs, origins = codec.decode_call(message.payload, buffers)
+            containers = containers_of(args, kwargs, origins)
+            snapshot = Snapshot(containers) if containers else None
+            executed = True
+            value = self._value_of(message, args, kwargs)
+            holder = [await awaiting(value) if is_awaited(value) else value]
+            changes = snapshot.changes(codec) if snapshot is not None else None
+            del args, kwargs, origins, value
+            return self.answer(message, holder, containers, changes)
+        except BaseException as error:
+            without_asyncio(error)
+            return self._fault(message.call, error, executed, snapshot)
+
     def _refresh(self, target: Target, *, whole: bool) -> None:
         """Send what has changed in a container that the client mirrors."""
         if not isinstance(target, int):
@@ -117,6 +139,9 @@ class Execution(CallingBack):
 
     def _value_of(self, message: Exec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What a call gives."""
+        if message.op == _AWAIT_INHERITED:
+            plain = message._replace(op=Op.INHERITED)
+            return self._server.dispatcher.awaited(self._value_of(plain, args, kwargs))
         if Op.DEFINE <= message.op <= Op.INHERITED:
             return self._definitions.execute(message.op, message.target, message.name, args, kwargs)
         return self._server.dispatcher.execute(

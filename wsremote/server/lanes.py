@@ -8,6 +8,7 @@ has something for it.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import ctypes
 import logging
@@ -16,6 +17,7 @@ from collections import deque
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
+from .async_lane import AsyncLane
 from .output import current_sink
 from .small_calls import serve_small_calls
 from .strands import LINGER, Strand, here
@@ -46,13 +48,14 @@ class Lane(Strand):
         self.inbox: SimpleQueue[Exec | None] = SimpleQueue()
         # Taken from there already, and not looked at.
         self._taken: deque[Exec | None] = deque()
+        # While it runs an event loop.
+        self.loop: AsyncLane | None = None
         # The lane's own context: a ContextVar set by one call is there for the next.
         self._context = contextvars.Context()
         # What was in it, and in the thread's own data, before the first call.
         self._state_before = (0, 0)
         self._thread = threading.Thread(
-            target=self._context.run,
-            args=[self._run],
+            target=self._run,
             name=f"wsremote-lane-{session.id[:8]}-{number}",
             daemon=True,
         )
@@ -72,31 +75,91 @@ class Lane(Strand):
         data.restype = ctypes.c_void_p
         return len(self._context), len(ctypes.cast(data(), ctypes.py_object).value)
 
+    def put(self, message: Exec | None) -> None:
+        """Give it a call; None ends it. From any thread."""
+        self.inbox.put(message)
+        if (loop := self.loop) is not None:
+            loop.wake()
+
+    @property
+    def is_awake(self) -> bool:
+        """Whether it will read the connection itself, when it has done what it is at."""
+        return self.loop is None and (self.is_executing or not self.inbox.empty())
+
     # ---- the thread ------------------------------------------------------------------
 
     def _run(self) -> None:
+        self._context.run(self._begin)
+        while self._context.run(self._serve):
+            # Outside of the lane's context, of which each task gets a copy.
+            self.loop = AsyncLane(self, self._context, self.session.loop())
+            try:
+                self.loop.run()
+            except Exception:
+                logger.exception("! lane %d of session %s", self.number, self.session.id)
+                self.session.end_session("an event loop of its calls failed; see the log", 1011)
+                break
+            except BaseException:
+                # Served code may raise SystemExit in a task that nobody awaits.
+                here.calls.clear()
+                logger.exception("! lane %d of session %s", self.number, self.session.id)
+            finally:
+                self.loop = None
+        self._context.run(self._end)
+
+    def _begin(self) -> None:
         self.thread = threading.get_ident()
         here.lane = self
         current_sink.set(self.output)
         self._state_before = self._state()
+
+    def _serve(self) -> bool:
+        """Run calls. True if one comes from an event loop, False at the end of the lane."""
         while True:
             try:
                 serve_small_calls(self.session, self, LINGER)
                 message = self._next()
                 if message is None:
-                    break
+                    return False
+                if message.lane < 0:
+                    self._taken.appendleft(message)
+                    return True
                 self._execute(message)
             except Exception:
                 # A lane that ended would leave its calls without an answer.
                 logger.exception("! lane %d of session %s", self.number, self.session.id)
                 self.session.end_session("a thread of its calls failed; the log says why", 1011)
-                break
+                return False
             except BaseException:
                 # Served code can send SystemExit to any thread of this process.
                 here.calls.clear()
                 logger.exception("! lane %d of session %s", self.number, self.session.id)
-        self.output.close()
+
+    def _end(self) -> None:
         self.session.lane_ended()
+        self.output.close()
+
+    def execute(self, message: Exec) -> None:
+        """Run a plain call between the steps of tasks."""
+        self._execute(message)
+
+    def next_inside(self) -> Exec | None:
+        """The next call, if there is one and it is made from an event loop."""
+        self._fill()
+        if self._taken and (first := self._taken[0]) is not None and first.lane < 0:
+            return self._taken.popleft()
+        return None
+
+    def is_called_outside(self) -> bool:
+        """Whether there is something next that is not made from an event loop."""
+        self._fill()
+        return bool(self._taken) and ((first := self._taken[0]) is None or first.lane >= 0)
+
+    def _fill(self) -> None:
+        """Take what there is."""
+        with contextlib.suppress(Empty):
+            while True:
+                self._taken.extend(map(self.inbox.get, (False,)))
 
     def _next(self) -> Exec | None:
         """The next call of this lane; None when the session is over or the lane is."""

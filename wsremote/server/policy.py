@@ -17,6 +17,7 @@ would run code, and tell too much.
 from __future__ import annotations
 
 import itertools
+import sys
 import weakref
 from collections.abc import Iterable
 from types import BuiltinFunctionType, ModuleType
@@ -49,6 +50,8 @@ from .reach import (
     OPEN_DUNDERS,
     SETTABLE_DUNDERS,
     TypeRule,
+    home_of,
+    is_bound,
     is_dunder,
     is_module_data,
     is_secret,
@@ -454,7 +457,11 @@ class Policy:
         if builtin_name(value) is not None:
             # Travels by name as the client's own: `socket.error` is OSError.
             return
-        home = _home_of(value)
+        if is_bound(value):
+            # `randint = rng.randint`: what a client may do with the object, it may do here.
+            self.checked(value.__self__, value.__name__, value)
+            return
+        home = home_of(value)
         if not any(_is_inside(home, package) for package in self._packages):
             self._refuse_value(module, name, f"comes from {home}, which is not served")
 
@@ -475,18 +482,30 @@ class Policy:
         return _keep(self._tables_of_classes, cls, OPEN, dynamic=False, is_plain=False)
 
     def is_served_class(self, cls: type) -> bool:
-        """Whether a class is in the tree, or defined in what is served (in a function, say)."""
+        """Whether a class is in the tree, defined in what is served, or derived from such a one.
+
+        Served code makes classes in functions, and in the name of its caller (`namedtuple`).
+        """
         if self._inventory.path_of(cls) is not None or is_defined(cls):
             return True
         if issubclass(type(cls), ShallowClass):
             # A client's, which calls itself as it likes.
             return False
         home = module_of(cls) or ""
-        if home == "__main__" and "." not in qualname_of(cls):
-            # Made by served code for its caller: `namedtuple` takes the caller's module.
-            return any(self.is_served_class(base) for base in mro_of(cls)[1:-1])
-        return any(_is_inside(home, package) for package in self._packages) and not (
-            self._inventory.is_hidden(home, qualname_of(cls))
+        if any(_is_inside(home, package) for package in self._packages):
+            return not self._inventory.is_hidden(home, qualname_of(cls))
+        if home not in sys.modules:
+            # Named after a module that only the client has, so it was made for that.
+            return True
+        # Bases and metaclasses say whose a class is that was made elsewhere.
+        return any(map(self._is_of_package, (*mro_of(cls)[1:], *mro_of(type(cls)))))
+
+    def _is_of_package(self, cls: type) -> bool:
+        """Whether a class is served itself, whatever it derives from."""
+        home = module_of(cls) or ""
+        return self._inventory.path_of(cls) is not None or (
+            any(_is_inside(home, package) for package in self._packages)
+            and not self._inventory.is_hidden(home, qualname_of(cls))
         )
 
     def _is_hidden_member(self, bases: Iterable[type], name: str) -> bool:
@@ -567,13 +586,6 @@ def _remember(table: _ClassTable, name: str) -> None:
     """Let a name through at once the next time."""
     if len(table.open) < _REMEMBERED_NAMES and len(name) < 256:
         table.open.add(name)
-
-
-def _home_of(value: Any) -> str:
-    """The module that a function or class comes from; of C code that does not say, its type's."""
-    owner = value.__self__ if type(value) is BuiltinFunctionType else value
-    home = module_of(value) or module_of(owner if is_class(owner) else type(owner))
-    return home or "an unknown module"
 
 
 def _is_inside(module: str, package: str) -> bool:

@@ -10,13 +10,22 @@ from __future__ import annotations
 import builtins
 import functools
 import string
+import sys
 import types
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
+from ..protocol.reserved import is_reserved
 from ..protocol.specials import ATTRIBUTES, FLOW
 from ..shallow.metaclass import ShallowClass
-from ..tree.introspection import module_of, mro_of, namespace_of
+from ..tree.introspection import (
+    is_class,
+    is_module,
+    module_dict,
+    module_of,
+    mro_of,
+    namespace_of,
+)
 
 __all__ = [
     "CALL_ONLY",
@@ -26,6 +35,8 @@ __all__ = [
     "OPEN_DUNDERS",
     "SETTABLE_DUNDERS",
     "TypeRule",
+    "home_of",
+    "is_bound",
     "is_dunder",
     "is_module_data",
     "is_secret",
@@ -177,9 +188,9 @@ def name_refusal(name: str, dunders: frozenset[str], *, public_only: bool) -> st
     if name.startswith("_"):
         if name in dunders:
             return None
-        if is_dunder(name):
+        if is_dunder(name) and is_reserved(name):
             return "is never served: special methods go by operators, the rest stays on the server"
-        if public_only:
+        if public_only and not is_dunder(name):
             return "starts with an underscore, and this server was started with --public-only"
     elif name in _CLOSED_NAMES:
         return "is never served: it leads into the interpreter of the server"
@@ -228,3 +239,22 @@ def is_secret(value: object) -> bool:
         is_format = type(owner) is str and value.__name__ in ("format", "format_map")
         return is_format or owner is builtins
     return id(value) in _SECRETS
+
+
+def is_bound(value: Any) -> bool:
+    """Whether a function is a method bound to an object, and none that its home module has."""
+    kinds = types.MethodType, types.BuiltinFunctionType
+    if type(value) not in kinds or type(value.__name__) is not str:
+        return False
+    owner = value.__self__
+    if owner is None or is_module(owner) or is_class(owner) or is_secret(value):
+        return False
+    home = sys.modules.get(home_of(value))
+    return not is_module(home) or module_dict(home).get(value.__name__) is not value
+
+
+def home_of(value: Any) -> str:
+    """The module that a function or class comes from; of C code that does not say, its type's."""
+    owner = value.__self__ if type(value) is types.BuiltinFunctionType else value
+    home = module_of(value) or module_of(owner if is_class(owner) else type(owner))
+    return home or "an unknown module"

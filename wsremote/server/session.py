@@ -36,6 +36,7 @@ from .lanes import Lane
 from .strands import OwnStrand
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from ..protocol.messages import Message
@@ -142,7 +143,7 @@ class Session(Execution):
         if self._callbacks:
             # What comes may be for another thread, and the lane be busy.
             return False
-        return any(lane.is_executing or not lane.inbox.empty() for lane in self._lanes.values())
+        return any(lane.is_awake for lane in self._lanes.values())
 
     def on_tick(self, now: float) -> bool:
         """Of `transport.base.Owner`. Sends what running calls have printed so far."""
@@ -171,7 +172,7 @@ class Session(Execution):
         with self._routing:
             self._is_over = True
             for lane in self._lanes.values():
-                lane.inbox.put(None)
+                lane.put(None)
             for wait in self._callbacks.values():
                 wait.inbox.put(None)
         self._server.session_ended(self)
@@ -218,14 +219,15 @@ class Session(Execution):
     def _route(self, message: Exec, reader: Lane | None) -> Exec | None:
         """Give a call to its lane; back to the caller if it is that lane and is free."""
         with self._routing:
-            lane = self._lanes.get(message.lane)
+            number = abs(message.lane)
+            lane = self._lanes.get(number)
             if lane is None and len(self._lanes) < _MOST_LANES:
-                lane = self._lanes[message.lane] = Lane(self, message.lane)
+                lane = self._lanes[number] = Lane(self, number)
                 lane.start()
             if lane is not None:
                 if lane is reader and lane.inbox.empty():
                     return message
-                lane.inbox.put(message)
+                lane.put(message)
                 return None
         self._refuse(
             message,
@@ -245,7 +247,7 @@ class Session(Execution):
             with self._routing:
                 lane = self._lanes.pop(message.lane, None)
                 if lane is not None:
-                    lane.inbox.put(None)
+                    lane.put(None)
 
     def _on_release(self, message: Release, reader: Lane | None) -> None:
         if self._sequence.admit(message):
@@ -350,6 +352,10 @@ class Session(Execution):
         """The calling thread reads no more: if others wait, the poller shall."""
         if self._callbacks:
             self.poller.rest(self.connection)
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the calling thread, a lane's."""
+        return self._server.dispatcher.loop()
 
     def lane_ended(self) -> None:
         """The calling thread, a lane's, ends."""

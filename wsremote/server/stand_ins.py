@@ -76,7 +76,7 @@ class StandIns:
         self.roots: set[str] = set()
         self.announced = Announced(self.class_at, self._build, limit)
         self._classes = Classes(self, Functions(self.caller), _is_refused)
-        self._classes.asks_signatures = True
+        self._classes.asks_always = True
         self._proxies = Proxies(self.caller)
 
     # ---- of shallow.caller.Home: a client has no tree --------------------------------
@@ -161,7 +161,9 @@ class StandIns:
         cls: Any = type(value)
         if isinstance(value, ClientFunction):
             return value._handle if value._caller is self.caller else None
-        if isinstance(cls, ShallowClass) and cls._wsremote_classes is self._classes:
+        # Of a class with a metaclass of the client, the class of the class is one of ours too.
+        is_object = isinstance(cls, ShallowClass) and not isinstance(value, ShallowClass)
+        if is_object and cls._wsremote_classes is self._classes:
             handle: int | None = value._wsremote_handle  # type: ignore[attr-defined]
             return handle
         if isinstance(value, ShallowClass) and value._wsremote_classes is self._classes:

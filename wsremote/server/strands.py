@@ -10,8 +10,10 @@ from __future__ import annotations
 import ctypes
 import logging
 import threading
+from contextvars import ContextVar
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Final
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..codec.warned import encode_warning
 from ..errors import ConnectionLost, SessionClosed
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from .lanes import Lane
     from .session import Session
 
-__all__ = ["LINGER", "OwnStrand", "Strand", "Wait", "here"]
+__all__ = ["LINGER", "Inbox", "OwnStrand", "Strand", "Wait", "here", "task_strand"]
 
 logger = logging.getLogger("wsremote.server")
 
@@ -33,12 +35,24 @@ LINGER: Final = 0.05
 """Seconds a thread waits at the connection for its next message before it leaves that to the
 poller."""
 
-Inbox = SimpleQueue[Exec | Result | Fault | Cancel | None]
-"""What comes for one who waits for the client. None: the session is over. Cancel: look around."""
+class Inbox(Protocol):
+    """What comes for one who waits for the client: a `SimpleQueue`, or one of a task."""
+
+    def put(self, message: Exec | Result | Fault | Cancel | None, /) -> None:
+        """Add a message. None: the session is over. Cancel: look around."""
+
+    def get(self) -> Exec | Result | Fault | Cancel | None:
+        """Take the next."""
+
+    def empty(self) -> bool:
+        """Whether there is none."""
 
 
 class Wait:
     """A callback that has no answer yet.
+
+    Args:
+        inbox: Where what comes for it is put.
 
     Attributes:
         inbox: What has come for it: calls that are nested in it, at last the answer.
@@ -47,8 +61,8 @@ class Wait:
 
     __slots__ = ("answer", "inbox")
 
-    def __init__(self) -> None:
-        self.inbox: Inbox = SimpleQueue()
+    def __init__(self, inbox: Inbox | None = None) -> None:
+        self.inbox: Inbox = SimpleQueue() if inbox is None else inbox
         self.answer: Result | Fault | None = None
 
 
@@ -70,6 +84,9 @@ class _Here(threading.local):
         if self.calls:
             return self.calls[-1]
         lane = self.lane
+        task = task_strand.get()
+        if task is not None and task.thread == get_ident():
+            lane = task
         return None if lane is None or lane.current_call is None else (lane, lane.current_call)
 
     def strand_of(self, session: object) -> Strand | None:
@@ -77,6 +94,9 @@ class _Here(threading.local):
         for strand, _ in reversed(self.calls):
             if strand.session is session:
                 return strand
+        task = task_strand.get()
+        if task is not None and task.session is session and task.thread == get_ident():
+            return task
         lane = self.lane
         if lane is not None and lane.session is session and lane.is_executing:
             return lane
@@ -84,6 +104,9 @@ class _Here(threading.local):
 
 
 here: Final = _Here()
+
+task_strand: Final[ContextVar[Strand | None]] = ContextVar("wsremote.task_strand", default=None)
+"""The strand of the call whose task runs here, or that has started the task that does."""
 
 
 class Strand:
@@ -135,7 +158,7 @@ class Strand:
 
     # ---- on its thread ---------------------------------------------------------------
 
-    def _read_until(self, inbox: SimpleQueue[Any], reader: Lane | None) -> Exec | None:
+    def _read_until(self, inbox: Inbox | SimpleQueue[Any], reader: Lane | None) -> Exec | None:
         """Read the connection until there is something in an inbox.
 
         It returns without if another thread reads, which puts it there, or the poller shall,

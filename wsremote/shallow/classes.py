@@ -21,7 +21,7 @@ from ..codec.carried import content_base
 from ..codec.records import OWN_CLASS
 from ..protocol.specials import FORWARDED, goes_by_name
 from ..tree.abstract import register
-from ..tree.introspection import is_class, is_name
+from ..tree.introspection import is_class, is_name, namespace_of
 from ..tree.nodes import (
     OBJECT,
     ClassNode,
@@ -40,7 +40,7 @@ from .callables import (
 )
 from .class_data import field_reader, fields_of, generic_of, switches_of, type_parameters
 from .enumerations import Member
-from .foreign import forwarded_of, forwarding_node, local_base
+from .foreign import forwarded_of, forwarding_node, local_base, twin_of
 from .instances import Instances
 from .metaclass import (
     ClassVariable,
@@ -50,6 +50,7 @@ from .metaclass import (
     LazyReference,
     ShallowClass,
     mark_abstract,
+    put,
 )
 from .metaclasses import METACLASSES, by_identity, is_metaclass, made_by, namespace_of_metaclass
 from .names import INTERNAL, is_dunder, is_probe
@@ -91,8 +92,9 @@ class Classes:
     ) -> None:
         self.caller = home.caller
         self.is_probe = is_probe
-        # Whether signatures of callable objects and of classes are always asked for.
-        self.asks_signatures = False
+        # Whether the other side is asked for all that describes a class or what is called: a
+        # client's classes change while served code decorates them.
+        self.asks_always = False
         # Defines a class that is derived here; a session's client sets what does it.
         self.subclass: Callable[..., Any] = _refuse_deriving
         self._home = home
@@ -138,7 +140,8 @@ class Classes:
             "__qualname__": node.qualname,
             "__doc__": doc_of(self.caller, node, path),
             "_wsremote_classes": self,
-            "_wsremote_path": path,
+            # By which nobody asks the other side before the class is there: Python looks at it.
+            "_wsremote_path": node.path,
             "_wsremote_node": node,
             OWN_CLASS: local if is_foreign else None,
             "_wsremote_construct": LazyMethod(
@@ -166,16 +169,24 @@ class Classes:
             elif goes_by_name(name):
                 method = FunctionNode(name, f"{node.qualname}.{name}", node.module, "method")
                 namespace[name] = self._member(name, method, node, path, scope)
-        if "__call__" in namespace or any("__call__" in vars(c) for b in bases for c in b.__mro__):
+        if "__call__" in namespace or _gives_call(bases):
             namespace["__module__"] = module_of(self.caller, node)
         if "__call__" in namespace:
-            own = self.asks_signatures or shows_own_signature(node)
+            own = self.asks_always or shows_own_signature(node)
             namespace["__signature__"] = OWN_SIGNATURE if own else _CALL_SIGNATURE
+        twin = twin_of(node.path) if is_foreign and local is None else None
+        if twin is not None:
+            namespace["__class__"] = property(lambda self: twin)
         if "function" in node.traits:
             namespace |= namespace_of_functions(node)
         namespace |= self._own_names(node)
         namespace |= {n: None for n in node.unset if n in FORWARDED or goes_by_name(n)}
-        made = _create(self._metaclass(node, resolve), node.name, bases, namespace)
+        metaclass = self._metaclass(node, resolve)
+        # What its metaclass has a property for can be put into a class only as it is made.
+        for name in _names_of((metaclass, *map(type, bases))).intersection(later):
+            namespace[name] = self._listed(name, later.pop(name), node)
+        made = _create(metaclass, node.name, bases, namespace)
+        type.__setattr__(made, "_wsremote_path", path)
         # Not before: `ABCMeta` reads attributes of the class that it makes, and `__slots__`.
         undefined = frozenset(node.fixed.get("__abstractmethods__", ()))
         type.__setattr__(made, "__abstractmethods__", undefined)
@@ -185,9 +196,7 @@ class Classes:
             type.__setattr__(made, "__slots__", node.fixed["__slots__"])
         for name, variable in later.items():
             if name not in _UNLISTED:
-                type.__setattr__(
-                    made, name, self._variable(name, variable.doc, node, variable.type)
-                )
+                type.__setattr__(made, name, self._listed(name, variable, node))
         for cls in foreign:
             self._forward(made, cls)
         for abstract in node.registered:
@@ -202,7 +211,7 @@ class Classes:
             )
             type.__setattr__(cls, name, made)
         elif not is_dunder(name):
-            type.__setattr__(cls, name, self.variable(name, None))
+            put(cls, name, self.variable(name, None))
 
     def _build_metaclass(
         self,
@@ -358,7 +367,7 @@ class Classes:
         path, scope = cls._wsremote_path, {"__name__": cls.__module__}
         for name, kind in names:
             # What the metaclass has (`_member_names_`) is not to be hidden.
-            if name in cls.__dict__ or not is_name(name) or name in _names_of(type(cls)):
+            if name in namespace_of(cls) or not is_name(name) or name in _names_of([type(cls)]):
                 continue
             made: Any = None
             if name in FORWARDED:
@@ -386,14 +395,10 @@ class Classes:
             name, attributes.reader(name), attributes.writer(name), attributes.remover(name), doc
         )
 
-    def _variable(
-        self, name: str, doc: str | None, owner: ClassNode | None = None, type_: str = ""
-    ) -> ClassVariable:
-        attributes = self._attributes
-        is_member = owner is not None and "enum" in owner.traits and type_ == owner.path
-        return (Member if is_member else ClassVariable)(
-            name, attributes.reader(name), attributes.writer(name), attributes.remover(name), doc
-        )
+    def _listed(self, name: str, node: VariableNode, owner: ClassNode) -> ClassVariable:
+        """What reads data that a class's node lists."""
+        is_member = "enum" in owner.traits and node.type == owner.path
+        return self.variable(name, node.doc, Member if is_member else ClassVariable)
 
     def _descriptor(self, node: PropertyNode) -> ClassVariable:
         """A descriptor of the package's own making, which answers for the class too."""
@@ -416,7 +421,7 @@ class Classes:
             **dict.fromkeys(node.unset),
         }
         for name, member in forwarders.items():
-            owner = next((cls for cls in made.__mro__ if name in cls.__dict__), object)
+            owner = next((cls for cls in made.__mro__ if name in namespace_of(cls)), object)
             if owner is object or not isinstance(owner, ShallowClass):
                 type.__setattr__(made, name, member)
 
@@ -432,12 +437,18 @@ def _refuse_deriving(*_: Any) -> NoReturn:
     )
 
 
-def _names_of(metaclass: type) -> frozenset[str]:
-    """The names that a metaclass has data of its classes under."""
+def _gives_call(bases: tuple[type, ...]) -> bool:
+    """Whether instances of what derives from these can be called."""
+    return any("__call__" in namespace_of(cls) for base in bases for cls in base.__mro__)
+
+
+def _names_of(metaclasses: Iterable[type]) -> frozenset[str]:
+    """The names that metaclasses have data of their classes under."""
     return frozenset(
         name
+        for metaclass in metaclasses
         for cls in metaclass.__mro__
-        for name, value in vars(cls).items()
+        for name, value in namespace_of(cls).items()
         if isinstance(value, property) and not name.startswith("__")
     )
 

@@ -10,6 +10,7 @@ from enum import EnumMeta, Flag
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..tree.introspection import namespace_of
 from .metaclass import ClassVariable, ShallowClass
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class ShallowEnum(ShallowClass, EnumMeta):
 
     def _once(cls, key: str, read: Callable[[], Any]) -> Any:
         """What does not change any more once there are members."""
-        found = cls.__dict__.get(key)
+        found = namespace_of(cls).get(key)
         if found is None:
             found = read()
             if found:

@@ -1,8 +1,8 @@
 """Classes of this Python that classes of the server derive from.
 
 A base is real here if what Python does with it is right without the server: exceptions,
-abstract classes, builtins whose content travels with the handle (`codec.carried`,
-`codec.contents`), enumerations, `Generic`. Others are rebuilt as shallow classes.
+abstract classes, also those of C code, builtins whose content travels with the handle
+(`codec.carried`, `codec.contents`), enumerations, `Generic`. Others are rebuilt as shallow classes.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ from typing import Any, Final
 
 from ..codec.carried import content_base
 from ..codec.contents import MUTABLE
+from ..codec.registry import ROOT_PACKAGES
+from ..codec.names import builtin_name
 from ..protocol.specials import FORWARDED
-from ..tree.introspection import is_class, is_module, module_dict, namespace_of
+from ..tree.introspection import flags_of, is_class, is_module, module_dict, namespace_of
 from ..tree.nodes import ClassNode, FunctionNode, Node
 from ..tree.signature import signature_of
 from .metaclass import ShallowClass
 
-__all__ = ["forwarded_of", "forwarding_node", "local_base"]
+__all__ = ["forwarded_of", "forwarding_node", "is_stateless", "local_base", "twin_of"]
 
 _OF_MEMBERS: Final = frozenset(["__hash__", "__copy__", "__deepcopy__"])
+_HEAP_TYPE, _BASE_TYPE = 1 << 9, 1 << 10  # Py_TPFLAGS_HEAPTYPE, Py_TPFLAGS_BASETYPE
 # Modules of Python whose abstract classes hold no state, so that they can be bases here.
 _ABSTRACT: Final = frozenset(["abc", "collections", "contextlib", "numbers", "os", "importlib"])
 
@@ -34,13 +37,8 @@ def local_base(path: str) -> type | None:
 
     Looked up among what is loaded: nothing is imported because a server names it.
     """
-    module_name, _, qualname = path.partition(":")
-    found: Any = sys.modules.get(module_name)
-    for name in qualname.split("."):
-        # By hand: a served module that hides the local one answers by messages.
-        held = module_dict(found) if is_module(found) else {}
-        found = (namespace_of(found) if is_class(found) else held).get(name)
-    if not is_class(found) or isinstance(found, ShallowClass):
+    found, module_name = _loaded(path), path.partition(":")[0]
+    if found is None:
         return None
     if found is object or issubclass(found, BaseException):
         return found
@@ -48,9 +46,46 @@ def local_base(path: str) -> type | None:
         return found
     if module_name == "enum" and isinstance(found, enum.EnumMeta):
         return found
+    if is_stateless(found):
+        return found
     abstract = isinstance(found, ABCMeta) and module_name.partition(".")[0] in _ABSTRACT
     has_no_layout = found.__basicsize__ <= _Bare.__basicsize__ and not found.__itemsize__
     return found if abstract and has_no_layout else None
+
+
+def is_stateless(cls: type) -> bool:
+    """Whether a class of C code is there to be derived from: its objects hold nothing (`tzinfo`).
+
+    C code takes no other objects, such as a stand-in that only has the methods.
+    """
+    is_bare = cls.__basicsize__ == object.__basicsize__ and not cls.__itemsize__
+    in_c = not flags_of(cls) & _HEAP_TYPE and flags_of(cls) & _BASE_TYPE
+    return bool(is_bare and in_c and cls is not object and builtin_name(cls) is not None)
+
+
+def twin_of(path: str) -> type | None:
+    """The class of this Python that the other side means, though it can be no base here.
+
+    One of the standard library, or of a package that both sides may have. Objects of it say
+    that it is their `__class__`, so that `isinstance` holds.
+    """
+    found = _loaded(path)
+    root = path.partition(":")[0].partition(".")[0]
+    if found is None or (root not in sys.stdlib_module_names and root not in ROOT_PACKAGES):
+        return None
+    # A class is one by its type alone; and who takes a `memoryview` wants the memory.
+    return None if found in (object, memoryview) or issubclass(found, type) else found
+
+
+def _loaded(path: str) -> type | None:
+    """The class that a loaded module has under a path."""
+    module_name, _, qualname = path.partition(":")
+    found: Any = sys.modules.get(module_name)
+    for name in qualname.split("."):
+        # By hand: a served module that hides the local one answers by messages.
+        held = module_dict(found) if is_module(found) else {}
+        found = (namespace_of(found) if is_class(found) else held).get(name)
+    return found if is_class(found) and not isinstance(found, ShallowClass) else None
 
 
 def forwarded_of(base: type) -> list[type]:

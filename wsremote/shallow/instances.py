@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from ..codec.carried import blank_of, content_base
 from ..codec.contents import kind_of
 from ..protocol.specials import FORWARDED
+from ..tree.introspection import namespace_of
 from ..tree.nodes import FunctionNode
 from .copying import copying_namespace
 from .enumerations import namespace_of_members
+from .foreign import is_stateless
 from .metaclass import ShallowClass
 from .mirrors import mirror_namespace
 
@@ -67,6 +69,10 @@ class Instances:
             return {**self._any, **self._of_exceptions(base)}
         made = {} if shallow else {**self._any, **self._object}
         made = self._without_inherited(made, bases)
+        classes = (cls for base in bases for cls in base.__mro__)
+        stateless = next(filter(is_stateless, classes), None)
+        if stateless is not None:
+            made["_wsremote_blank"] = stateless.__new__
         content = next(filter(None, map(_content, bases)), None)
         if content is None or any(_content(base) is not None for base in shallow):
             return made
@@ -82,7 +88,7 @@ class Instances:
         """What we give, but not where a base that is Python's own has it for its instances."""
         classes = [cls for base in bases for cls in base.__mro__[:-1]]
         for name in ("__repr__", "__hash__"):
-            held = [vars(cls)[name] for cls in classes if name in vars(cls)]
+            held = [namespace_of(c)[name] for c in classes if name in namespace_of(c)]
             if held and held[0] is not self._object[name]:
                 made.pop(name, None)
             elif others := [value for value in held if value is not self._object[name]]:

@@ -8,22 +8,23 @@ aliases) is made here, at its first use.
 from __future__ import annotations
 
 import sys
+import types
 from abc import ABCMeta
-from types import FunctionType
+from types import FunctionType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..codec.hiding import hide_own_frames, hiding
 from ..codec.names import builtin_name
 from ..errors import EncodeError
 from ..protocol.messages import Op
-from ..tree.introspection import namespace_of
+from ..tree.introspection import lookup, namespace_of
 from ..tree.signature import to_inspect
 from .names import INTERNAL
 from .overriding import QUIET, Quiet, overridden
 
 if TYPE_CHECKING:
     import inspect
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ..protocol.messages import Target
     from ..tree.nodes import ClassNode
@@ -37,7 +38,10 @@ __all__ = [
     "LazyReference",
     "ShallowClass",
     "mark_abstract",
+    "put",
 ]
+
+_ANNOTATIONS: Final[Callable[[type], dict[str, Any]]] = vars(type)["__annotations__"].__get__
 
 # What Python itself sets on classes.
 _MACHINERY: Final = frozenset(["__abstractmethods__", "_abc_impl", "__parameters__"])
@@ -79,6 +83,9 @@ class ShallowClass(ABCMeta):
     def __new__(
         mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **keywords: Any
     ) -> Any:
+        if mcls is ShallowClass and not any(isinstance(base, ShallowClass) for base in bases):
+            # It stands for `type` here: `type(cls)(name, (object,), namespace)`.
+            return types.new_class(name, bases, keywords, lambda made: made.update(namespace))
         # The metaclass itself, where it is the server's and no base is.
         served: Any = next((base for base in bases if isinstance(base, ShallowClass)), mcls)
         return served._wsremote_classes.subclass(mcls, name, bases, namespace, keywords)
@@ -123,13 +130,30 @@ class ShallowClass(ABCMeta):
     def __signature__(cls) -> inspect.Signature | None:
         if cls._wsremote_defined is not None:
             return cls._wsremote_defined.signature(cls)
-        if cls._wsremote_classes.asks_signatures:
+        if cls._wsremote_classes.asks_always:
             found: inspect.Signature = cls._wsremote_classes.caller.get(
                 cls._wsremote_path, "__signature__"
             )
             return found
         node = cls._wsremote_node
         return None if node.signature is None else to_inspect(node.signature)
+
+    @property
+    def __dict__(cls) -> Mapping[str, Any]:  # type: ignore[override]
+        """What its body has; of a client's class that is the client's, read by decorators."""
+        if cls._wsremote_classes.asks_always and type(cls._wsremote_path) is int:
+            found: dict[str, Any] = cls._wsremote_classes.caller.get(cls._wsremote_path, "__dict__")
+            return MappingProxyType(found)
+        return namespace_of(cls)
+
+    @property
+    def __annotations__(cls) -> dict[str, Any]:  # type: ignore[override]
+        found: dict[str, Any]
+        if cls._wsremote_classes.asks_always and type(cls._wsremote_path) is int:
+            found = cls._wsremote_classes.caller.get(cls._wsremote_path, "__annotations__")
+        else:
+            found = _ANNOTATIONS(cls)
+        return found
 
     @hiding
     def __getattr__(cls, name: str) -> Any:
@@ -138,7 +162,7 @@ class ShallowClass(ABCMeta):
         if (
             cls._wsremote_path == ""
             or cls._wsremote_classes.is_probe(name)
-            or any(name in base.__dict__ for base in cls.__mro__)
+            or any(name in namespace_of(base) for base in cls.__mro__)
             or (name == "_fields" and "namedtuple" not in cls._wsremote_node.traits)
         ):
             raise AttributeError(
@@ -151,7 +175,7 @@ class ShallowClass(ABCMeta):
         if name in _MACHINERY:
             type.__setattr__(cls, name, value)
             return
-        if "_wsremote_defined" in cls.__dict__ and cls._wsremote_defined is not None:
+        if "_wsremote_defined" in namespace_of(cls) and cls._wsremote_defined is not None:
             cls._wsremote_defined.assign(cls, name, value)
             return
         classes = cls._wsremote_classes
@@ -160,11 +184,11 @@ class ShallowClass(ABCMeta):
 
     @hiding
     def __delattr__(cls, name: str) -> None:
-        if "_wsremote_defined" in cls.__dict__ and cls._wsremote_defined is not None:
+        if "_wsremote_defined" in namespace_of(cls) and cls._wsremote_defined is not None:
             cls._wsremote_defined.remove(cls, name)
             return
         cls._wsremote_classes.caller.delete(cls._wsremote_path, name)
-        if name in cls.__dict__:
+        if name in namespace_of(cls):
             type.__delattr__(cls, name)
 
     @hiding
@@ -179,7 +203,7 @@ class ShallowClass(ABCMeta):
 
     def __dir__(cls) -> list[str]:
         for base in cls.__mro__:
-            for value in list(vars(base).values()):
+            for value in list(namespace_of(base).values()):
                 # Whoever lists a class looks at its methods next, often without running code.
                 if type(value) is LazyMethod:
                     value.__get__(None, base)
@@ -262,7 +286,7 @@ class Lazy:
     def __get__(self, instance: Any, owner: type) -> Any:
         made = self._make()
         for home in owner.__mro__:
-            if home.__dict__.get(self._name) is self:
+            if namespace_of(home).get(self._name) is self:
                 type.__setattr__(home, self._name, made)
         bind = getattr(type(made), "__get__", None)
         return made if bind is None else bind(made, instance, owner)
@@ -284,18 +308,24 @@ class LazyOfClass(Lazy):
         self._make = make  # type: ignore[assignment]
 
     def __get__(self, instance: Any, owner: Any) -> Any:
-        home = next(cls for cls in owner.__mro__ if cls.__dict__.get(self._name) is self)
+        home = next(c for c in owner.__mro__ if namespace_of(c).get(self._name) is self)
         made = self._make(home._wsremote_node, home)  # type: ignore[call-arg]
         type.__setattr__(home, self._name, made)
         return made
 
 
+def put(cls: type, name: str, value: Any) -> None:
+    """Set what stands in a class; not where its metaclass has a property, which would be set."""
+    if not isinstance(lookup(type(cls), name), property):
+        type.__setattr__(cls, name, value)
+
+
 def mark_abstract(cls: ShallowClass, name: str) -> None:
     """Let `ABCMeta` see that a subclass still has to define a method or property."""
-    member = cls.__dict__[name]
+    member = namespace_of(cls)[name]
     if type(member) is LazyMethod:
         member.__get__(None, cls)
-        member = cls.__dict__[name]
+        member = namespace_of(cls)[name]
     target: Any = None
     if type(member) is property and isinstance(read := member.fget, FunctionType):
         # Getters are shared by all classes.

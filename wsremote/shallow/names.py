@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ..protocol.reserved import is_reserved
 from ..tree.nearest import nearest
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ INTERNAL: Final = "_wsremote_"
 
 _PROBE_PREFIXES: Final = ("_ipython_", "_repr_", "_pytest", "_asyncio_", "_mock", INTERNAL)
 _PROBES: Final = frozenset(["getdoc", "_is_coroutine", "_partialmethod", "_dir_additions"])
-# Data of packages that people ask for by name, listed or not.
-_ASKED_FOR: Final = frozenset(["__version__", "__version_info__", "__author__", "__license__"])
+# What tools look for in any object. A class that has one lists it.
+_TOOLS: Final = frozenset(["__rich__", "__rich_repr__", "__rich_console__", "__html__"])
 
 
 def is_dunder(name: str) -> bool:
@@ -34,7 +35,7 @@ def is_probe(name: str) -> bool:
     if not name.startswith("_"):
         return name in _PROBES
     if is_dunder(name):
-        return name not in _ASKED_FOR
+        return is_reserved(name) or name in _TOOLS
     return name.startswith(_PROBE_PREFIXES) or name in _PROBES
 
 

@@ -18,6 +18,7 @@ from ..codec.hiding import hide_own_frames, hiding
 from ..codec.originals import ORIGINAL, Original
 from ..errors import WsRemoteError
 from ..protocol.messages import Op
+from ..tree.introspection import lookup
 from .callables import is_asked_for
 from .looking import is_looked_at, is_signature_asked
 from .names import INTERNAL, is_dunder, is_probe
@@ -275,22 +276,23 @@ class Attributes:
 
         # Of an object whose class has another property under the name: `super().x`,
         # `Base.x.fget(derived)`. Asked by its name alone, the server would run that one.
+        # Not by `getattr`: the metaclass may have a property of the same name.
         @hiding
         def read(self: Any) -> Any:
-            if getattr(type(self), name, made) is made or self._wsremote_handle is None:
+            if lookup(type(self), name) is made or self._wsremote_handle is None:
                 return read_own(self)
             return inherited(Op.GET, owner, name, self)
 
         @hiding
         def write(self: Any, value: Any) -> None:
-            if getattr(type(self), name, made) is made or self._wsremote_handle is None:
+            if lookup(type(self), name) is made or self._wsremote_handle is None:
                 write_own(self, value)
             else:
                 inherited(Op.SET, owner, name, self, (value,))
 
         @hiding
         def remove(self: Any) -> None:
-            if getattr(type(self), name, made) is made or self._wsremote_handle is None:
+            if lookup(type(self), name) is made or self._wsremote_handle is None:
                 remove_own(self)
             else:
                 inherited(Op.DELETE, owner, name, self)

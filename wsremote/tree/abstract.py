@@ -14,7 +14,7 @@ from abc import ABCMeta
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from .introspection import class_path
+from .introspection import class_path, mro_of
 
 __all__ = ["register", "registered_with"]
 
@@ -35,10 +35,24 @@ _registry: Callable[[type], tuple[Any, ...]] = vars(abc)["_get_dump"]
 
 
 def registered_with(cls: type) -> Iterator[str]:
-    """Paths of the abstract classes that a class itself is registered with."""
+    """Paths of the abstract classes that a class itself is registered with.
+
+    Also by way of an abstract class of a package that is registered with one of Python's.
+    """
     for path, abstract in _CLASSES.items():
-        if any(found() is cls for found in _registry(abstract)[0]):
+        if _has(abstract, cls):
             yield path
+
+
+def _has(abstract: type, cls: type) -> bool:
+    """Whether a class is in the registry of an abstract class, or of one that is in there."""
+    for reference in _registry(abstract)[0]:
+        found = reference()
+        if found is cls:
+            return True
+        if found is not None and ABCMeta in mro_of(type(found)) and _has(found, cls):
+            return True
+    return False
 
 
 def register(cls: type, path: str) -> None:

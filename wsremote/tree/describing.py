@@ -45,7 +45,7 @@ from .nodes import (
     ReferenceNode,
     VariableNode,
 )
-from .own_names import is_own_data, own_names
+from .own_names import OPERATORS, is_own_data, own_names
 from .signature import signature_of
 from .traits import fields_of, fixed_of, traits_of
 
@@ -241,8 +241,11 @@ class Describer:
         body = qualname_of(owner) + "."
         defined: dict[str, Any] = {}
         assigned: dict[str, Any] = {}
+        of_classes = type in mro_of(owner)
         for name, value in namespace.items():
-            if name[:1] == "_" or name in members or not is_name(name):
+            # A property of a metaclass comes before whatever its classes have under the name.
+            is_listed = name[:1] != "_" or (of_classes and type(value) is property)
+            if not is_listed or name in members or not is_name(name) or name[:2] == "__":
                 continue
             if self._is_hidden is None or not self._is_hidden(module, f"{qualname}.{name}", value):
                 (defined if _is_defined(value, body + name) else assigned)[name] = value
@@ -360,7 +363,10 @@ def _add_specials(cls: type, specials: list[str], unset: list[str]) -> None:
     for name, value in namespace_of(cls).items():
         if name[:2] != "__" or name[-2:] != "__" or name in _NO_SPECIALS or not is_name(name):
             continue
-        if name in specials or name in unset or is_own_data(value):
+        if name in specials or name in unset:
+            continue
+        if is_own_data(value) and name not in OPERATORS:
+            # A slot or a property that an operator uses is a special method: `__call__`.
             continue
         if value is None:
             unset.append(name)
