@@ -258,6 +258,10 @@ class LocalCaller:
         self.id = f"s{number}"
         self.closed = False
         self.log: list[tuple[Any, ...]] = []
+        # Nothing of the shop is awaited.
+        self.awaited = self
+        self.is_in_loop = False
+        self.coroutine_classes: set[type] = set()
         self.released: list[tuple[int, int]] = []
         self.inventory = inventory
         self.shallow = ShallowPackage(

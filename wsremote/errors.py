@@ -19,6 +19,7 @@
      +-- LimitExceeded                        a bound of the server or the client
      +-- CallCancelled                        the server ended the call on request
      +-- ReadOnlyCopy (TypeError)             a write to a copy of what the server owns
+     +-- ChangeConflict (RuntimeError)        both sides changed an argument during a call
      +-- ShadowedPackage (ImportError)        a local package of the same name is installed
      +-- RemoteError                          a remote exception whose class cannot be built here
 
@@ -30,6 +31,7 @@ from __future__ import annotations
 __all__ = [
     "AuthenticationFailed",
     "CallCancelled",
+    "ChangeConflict",
     "CodecError",
     "ConnectionFailed",
     "ConnectionLost",
@@ -126,6 +128,10 @@ class CallCancelled(WsRemoteError):
 
 class ReadOnlyCopy(WsRemoteError, TypeError):
     """A write to the copy of a container that the server still owns."""
+
+
+class ChangeConflict(WsRemoteError, RuntimeError):
+    """A container was an argument of a call, and both sides have changed it while that ran."""
 
 
 class ShadowedPackage(WsRemoteError, ImportError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import array
 import collections
 import copy
-import gc
+import heapq
 import pickle
 from contextlib import nullcontext
 from typing import Any
@@ -283,9 +283,31 @@ def test_what_dies_is_released_and_forgotten(session: Session) -> None:
     items = session.mirror([1])
     assert session.mirror([1]) is items
     del items
-    gc.collect()
+    session.mirrors.write_back()
     assert session.released == [(1, 2)] and not session.mirrors.living
     assert session.mirror([1, 2], version=3) == [1, 2]
+
+
+@pytest.mark.parametrize("version", [0, ~0], ids=["compared", "asking"])
+def test_what_c_code_wrote_into_one_that_died_is_written(session: Session, version: int) -> None:
+    """`heapq.heapreplace(obj.items, 5)`: nothing else refers to the mirror."""
+    server = [1, 2]
+    heapq.heapreplace(session.mirror(server, version=version), 5)
+    session.mirrors.write_back()
+    assert server == [2, 5]
+    session.mirrors.write_back()
+    assert session.released == [(1, 1)] and not session.mirrors.living
+
+
+def test_nested_ones_die_together(session: Session) -> None:
+    """The inner one is held by the outer one and by what the server knows of that."""
+    outer = session.mirror([session.mirror([1], 2)])
+    session.mirrors.write_back()
+    assert set(session.mirrors.living) == {1, 2}
+    del outer
+    session.objects.clear()  # that of the test's server is the mirror itself
+    session.mirrors.write_back()
+    assert not session.mirrors.living
 
 
 @pytest.mark.parametrize(

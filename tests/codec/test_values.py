@@ -10,6 +10,7 @@ import decimal
 import enum
 import http
 import inspect
+import io
 import math
 import operator
 import pathlib
@@ -17,6 +18,7 @@ import re
 import struct
 import sys
 import types
+import typing
 import urllib.parse
 import uuid
 import zoneinfo
@@ -240,7 +242,21 @@ class Point:
 
 
 @pytest.mark.parametrize(
-    "value", [Special(a=1), Settings.A, Point(1), iter([]), object(), re.compile("x")]
+    "value",
+    [
+        *(re.compile("a+", re.IGNORECASE), re.compile(b"a")),
+        *(list[int], dict[str, list[int]], tuple[int, ...], int | None),
+        *(typing.List[int], typing.Optional[int], typing.Dict[str, typing.List[int]]),  # noqa: UP006, UP007, UP045
+    ],
+)
+def test_patterns_and_types_with_arguments_are_values(pair: Any, value: Any) -> None:
+    """They come as the equal one that is written in the same way."""
+    (received,) = pair.back([value])
+    assert (received, repr(received), type(received)) == (value, repr(value), type(value))
+
+
+@pytest.mark.parametrize(
+    "value", [Special(a=1), Settings.A, Point(1), iter([]), object(), re.match("x", "x")]
 )
 def test_everything_else_is_lent(pair: Any, value: Any) -> None:
     """What has a class of its own stays where it is, and is never written as its base."""
@@ -329,14 +345,38 @@ def test_frozen_dataclasses_of_the_standard_library(
     assert pair.there([Frozen(1, [2])]) == [Frozen(1, [2])]
 
 
-def test_foreign_time_zones_stay_home(pair: Any) -> None:
-    """A tzinfo of another class has code: its datetime is a handle, not a copy without it."""
+def test_foreign_time_zones_stay_home(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tzinfo of another class has code: its datetime is a value, the zone in it a handle."""
 
     class Zone(datetime.tzinfo):
         """Some zone."""
 
-    moment = datetime.datetime(2024, 1, 1, tzinfo=Zone())
-    assert pair.back([moment])[0].cls is datetime.datetime
+    class ZoneProxy(Zone):
+        """What stands for it."""
+
+    received: list[int] = []
+
+    def borrow(handle: int, number: int) -> object:
+        received.append(handle)
+        pair.server.sent[handle] -= 1
+        return ZoneProxy()
+
+    monkeypatch.setattr(pair.client, "borrow", borrow)
+    moment = datetime.datetime(2024, 1, 1, fold=1, tzinfo=Zone())
+    found = pair.back([moment, datetime.time(3, tzinfo=moment.tzinfo)])
+    assert [type(each) for each in found] == [datetime.datetime, datetime.time]
+    assert [type(each.tzinfo) for each in found] == [ZoneProxy, ZoneProxy]
+    assert found[0].replace(tzinfo=None) == moment.replace(tzinfo=None)
+    assert len(set(received)) == 1
+
+
+def test_time_zones_without_a_key_stay_home(pair: Any) -> None:
+    """One that was read from a file has no name that the other side could find it by."""
+    counts = struct.pack(">6l", 0, 0, 0, 0, 1, 4)
+    file = io.BytesIO(b"TZif" + bytes(16) + counts + struct.pack(">lbb", 3600, 0, 0) + b"ONE\0")
+    zone = zoneinfo.ZoneInfo.from_file(file)
+    assert zone.key is None
+    assert pair.back([zone])[0].cls is zoneinfo.ZoneInfo
 
 
 @pytest.mark.parametrize(

@@ -103,12 +103,12 @@ def test_a_long_call_does_not_hold_up_other_threads(remote: wsremote.Session) ->
 
 
 def test_inside_a_running_event_loop(pkg: Any) -> None:
-    """As in a notebook: blocking calls, callbacks, and in threads of the loop."""
+    """As in a notebook: plain calls, callbacks, what is awaited, and in threads of the loop."""
 
     async def main() -> list[Any]:
         blocking = pkg.functions.add(1, 2)
         called_back = pkg.functions.apply(lambda value: value + 1, 1)
-        awaited = pkg.functions.wait_and_add(1, 2)
+        awaited = await pkg.functions.wait_and_add(1, 2)
         threads = await asyncio.gather(
             *(asyncio.to_thread(pkg.functions.add, number) for number in range(3))
         )

@@ -6,8 +6,9 @@ import atexit
 import contextlib
 import inspect
 import itertools
-import rlcompleter
 import operator
+import pydoc
+import rlcompleter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -86,6 +87,15 @@ def test_looking_is_no_message(remote: wsremote.Session, pkg: Any, counter: Any)
         assert not hasattr(counter, "_repr_html_")
         assert not hasattr(counter, "_ipython_display_")
         assert callable(functions.add)
+
+
+def test_help_is_no_message(remote: wsremote.Session, pkg: Any, counter: Any) -> None:
+    """Of classes, objects and functions; class variables included, which it reads three times."""
+    recorder, add = pkg.state.Recorder, pkg.functions.add
+    with messages(remote, 0):
+        for thing in (recorder, counter, add):
+            assert "wsremote" not in pydoc.render_doc(thing).partition("\n")[0]
+            assert pydoc.getdoc(thing) is not None
 
 
 def test_ipython_completes_and_inspects_without_a_message(

@@ -99,11 +99,11 @@ def test_modules_that_nobody_can_list_are_imported_on_demand(lately: Any) -> Non
         importlib.import_module("samplepkg.lately.auto_broken")
 
 
-def test_tests_are_not_imported_on_demand(installed: wsremote.Session) -> None:
-    """What the server leaves out at its start stays out."""
-    for name in ("samplepkg.tests", "samplepkg.__main__"):
-        with pytest.raises(ModuleNotFoundError):
-            importlib.import_module(name)
+def test_tests_are_imported_on_demand_and_programs_are_not(installed: wsremote.Session) -> None:
+    """What the server leaves out at its start because it is slow is there when it is named."""
+    assert importlib.import_module("samplepkg.tests.check").SEEN is not None
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("samplepkg.__main__")
 
 
 def test_a_missing_name_is_an_import_error_that_says_which_was_meant(lately: Any) -> None:
@@ -236,6 +236,13 @@ def test_annotations_become_types(lately: Any) -> None:
     assert typing.get_type_hints(crawl) == {"way": float, "return": float}
     build = importlib.import_module("samplepkg").build
     assert typing.get_type_hints(build)["return"] is importlib.import_module("samplepkg").Engine
+    meeting = importlib.import_module("samplepkg.meeting")
+    assert meeting.Seat.__annotations__ == {"number": "int", "guest": "Keeper | None"}
+    assert typing.get_type_hints(meeting.Seat) == {
+        "number": int,
+        "guest": typing.Optional[meeting.Keeper],  # noqa: UP045
+    }
+    assert meeting.Keeper.__annotations__ == {}
 
 
 # ---- files and source --------------------------------------------------------------------

@@ -151,6 +151,16 @@ def test_an_array_that_the_server_owns_is_written_there(modules: Any) -> None:
     copy = owned.copy()
     copy[:] = 0
     assert holder.name.sum() == 20
+    del owned, row
+    holder.name[1, 1] = 6  # into what has no name here
+    assert modules.numpy.sum(holder.name) == 25
+
+
+def test_ufuncs_have_their_methods(modules: Any) -> None:
+    """They are functions of the tree."""
+    add = modules.numpy.add
+    assert add.reduce([1, 2, 3]) == 6
+    assert add.outer([1, 2], [3, 4]).tolist() == [[4, 5], [5, 6]]
 
 
 def test_a_view_of_the_servers_memory_is_written_there(modules: Any) -> None:

@@ -87,6 +87,31 @@ def test_a_read_after_a_call_is_never_old(shelf: Any) -> None:
     assert items == [1, 2, 3, 4, 5, 6] and shelf.items == ["new"]
 
 
+def test_a_write_that_fails_shows_no_frame_of_ours(shelf: Any) -> None:
+    """The line that wrote, and what the server says."""
+    for write in (lambda: shelf.items.remove(99), lambda: shelf.items.__delitem__(99)):
+        with pytest.raises((ValueError, IndexError)) as caught:
+            write()
+        assert not [entry for entry in caught.traceback if "/wsremote/" in str(entry.path)]
+
+
+def test_what_c_code_writes_past_a_name_arrives(
+    owned: Any, shelf: Any, remote: wsremote.Session
+) -> None:
+    """Nothing here refers to the mirror any more when the next call is sent."""
+    heapq.heappush(shelf.items, 0)
+    list.append(shelf.items, 9)
+    assert shelf.items == [0, 1, 3, 2, 9]
+    kept = shelf.items
+    shelf.add(4)
+    list.append(kept, 5)
+    del kept
+    assert owned.same(shelf.items, [0, 1, 3, 2, 9, 4, 5])
+    living = remote._driver.mirrors.living
+    shelf.add(6)
+    assert not living
+
+
 def test_a_callback_sees_the_state_of_its_moment(shelf: Any) -> None:
     """In the middle of a call; and what it writes is there for the rest of it."""
     items = shelf.items

@@ -140,3 +140,18 @@ session.close()
     expect(client, "interrupted")
     expect(client, "1")
     assert client.wait(10) == 0
+
+
+def test_what_a_callback_gives_is_there_when_it_is_read(pkg: Any) -> None:
+    """Its proxy dies here once it is sent, and another thread may tell that first."""
+
+    def calls(number: int) -> list[str]:
+        if number:
+            return [type(pkg.values.Item(str(turn))).__name__ for turn in range(600)]
+        make = pkg.values.Item
+        return [
+            type(pkg.calling.call(lambda turn: make(turn), str(turn))).__name__
+            for turn in range(600)
+        ]
+
+    assert gather(4, calls) == [["Item"] * 600] * 4

@@ -297,3 +297,18 @@ def test_generators_and_coroutines_run_on_the_server(pkg: Any) -> None:
     generator.close()
     assert list(generator) == []
     assert pkg.functions.wait_and_add(1, 2) == 3
+
+
+def test_what_is_marked_ref_arrives_as_itself(pkg: Any) -> None:
+    """Objects of both sides, containers, classes, modules, functions."""
+    identity = pkg.functions.identity
+    mine = [1]
+    recorder = pkg.state.Recorder()
+    marked = [mine, {"a": 1}, {1}, bytearray(b"x"), object(), len, print, lambda: 1, KeyError("k")]
+    marked += [recorder, pkg.state.Recorder, pkg.state, identity, recorder.record]
+    for value in marked:
+        assert identity(wsremote.ref(value)) == value
+    for value in (mine, recorder, pkg.state.Recorder, pkg.state, identity):
+        assert identity(wsremote.ref(value)) is value
+    pkg.functions.append_to(wsremote.ref(mine), 2)
+    assert mine == [1, 2]

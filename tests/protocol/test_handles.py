@@ -160,3 +160,45 @@ def test_lanes_may_lend_and_release_at_once(table: HandleTable) -> None:
         sys.setswitchinterval(interval)
     assert wrong == []
     assert len(table) == 0
+
+
+def test_what_is_held_weakly_dies_here_and_says_so(table: HandleTable) -> None:
+    """The entry stays until it is released, and stands for nothing."""
+    died: list[int] = []
+    thing = Thing()
+    handle = table.lend(thing)
+    assert not table.weaken(handle, died.append)
+    assert table.lookup(handle) is thing
+    assert table.lend(thing) == handle
+    del thing
+    gc.collect()
+    assert died == [handle]
+    assert table.peek(handle) is None
+    with pytest.raises(StaleHandle):
+        table.lookup(handle)
+    assert table.lend(Thing()) != handle
+    assert table.release(handle, 2)
+    assert len(table) == 1
+
+
+def test_what_is_held_as_usual_again_lives_on(table: HandleTable) -> None:
+    """As if it had never been weak."""
+    died: list[int] = []
+    thing = Thing()
+    handle = table.lend(thing)
+    table.weaken(handle, died.append)
+    table.strengthen(handle)
+    watch = weakref.ref(thing)
+    del thing
+    gc.collect()
+    assert watch() is not None
+    assert died == []
+    assert table.release(handle, 1)
+
+
+def test_what_has_no_weak_references_is_gone_at_once(table: HandleTable) -> None:
+    """Nothing but the table would have kept it."""
+    died: list[int] = []
+    handle = table.lend([1])
+    assert table.weaken(handle, died.append)
+    assert died == [handle]

@@ -109,14 +109,20 @@ def test_source_is_that_of_whole_modules(look: Callable[..., Any]) -> None:
 
 
 def test_submodules_that_are_left_out_are_not_imported(look: Callable[..., Any]) -> None:
-    """Tests, hidden ones, those that do not exist, those of a plain module."""
+    """Hidden ones, programs, those that do not exist, those of a plain module."""
     assert look("library", "submodule", "shelf") == ["library.shelf", False, None]
-    for name in ("tests", "secret", "nothing", "__main__", "a.b", "class"):
+    for name in ("secret", "nothing", "__main__", "a.b", "class"):
         with pytest.raises(ModuleNotFoundError):
             look("library", "submodule", name)
     with pytest.raises(ModuleNotFoundError):
         look("library.shelf", "submodule", "x")
-    assert not {"library.tests", "library.secret"} & set(sys.modules)
+    assert "library.secret" not in sys.modules
+
+
+def test_tests_are_imported_when_they_are_named(look: Callable[..., Any]) -> None:
+    """They are left out at the start because they are slow to import."""
+    assert "library.tests" not in sys.modules
+    assert look("library", "submodule", "tests") == ["library.tests", True, None]
 
 
 @pytest.mark.parametrize(

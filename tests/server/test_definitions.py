@@ -53,6 +53,7 @@ class Client:
 
     def __init__(self) -> None:
         self.calls: list[Any] = []
+        self.awaited = self
 
     def call(self, target: Any, args: Any, kwargs: Any) -> Any:
         self.calls.append((target, args, kwargs))
@@ -99,7 +100,7 @@ STEP = FunctionNode(
     "f0", "Mine.step", "home", signature=Signature((Parameter("self", 1), Parameter("by", 1, "2")))
 )
 DOCUMENT = document_of(ClassNode("Mine", "Mine", "home", members={"f0": STEP}, doc="Mine."))
-ENTRY = ("step", "function", ("f0", "step", Function(3), False))
+ENTRY = ("step", "function", ("f0", "step", Function(3), False, {}))
 
 
 def define(made: Any, *entries: Any, bases: Any = None, **keywords: Any) -> Any:
@@ -183,7 +184,7 @@ def test_inherited_names(made: Any) -> None:
         (1, DOCUMENT, (), (("x", "unheard of"),)),
         (1, DOCUMENT, (), (("__wsremote_definition__", "value", 1),)),
         (1, DOCUMENT, (), (("__class__", "value", int),)),
-        (1, DOCUMENT, (), (("x", "function", ("f9", "x", Function(3), False)),)),
+        (1, DOCUMENT, (), (("x", "function", ("f9", "x", Function(3), False, {})),)),
         (1, DOCUMENT, (), (("x", "function", "f0"),)),
     ],
 )

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import AsyncIterator, Iterator
 from fractions import Fraction
 from pathlib import Path
+from types import CoroutineType
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ import wsremote
 from wsremote.codec.frames import CALLER
 from wsremote.errors import NotExposed, RemoteProtocolError, StaleHandle
 from wsremote.protocol.handles import HandleTable
-from wsremote.protocol.messages import Op
+from wsremote.protocol.messages import AWAIT, Op
 from wsremote.protocol.operators import SPECIALS
 from wsremote.protocol.specials import FORWARDED
 from wsremote.server.dispatch import Dispatcher
@@ -103,6 +104,10 @@ class Lane:
         """Execute a special method."""
         return self.do(Op.SPECIAL, target, name, *args)
 
+    def awaited(self, target: Any, name: str, *args: Any) -> Any:
+        """Execute one that gives a coroutine, and await that."""
+        return self.do(Op.SPECIAL + AWAIT, target, name, *args)
+
 
 @pytest.fixture
 def lane(policy: Policy) -> Iterator[Lane]:
@@ -170,7 +175,7 @@ def test_tracebacks_start_in_our_folder_and_go_on_in_user_code(lane: Lane) -> No
     ours = str(Path(wsremote.__file__).parent)
     for op, target, name in [
         (Op.CALL, "dispatched:fail", None),
-        (Op.CALL, "dispatched:later_fail", None),
+        (Op.CALL + AWAIT, "dispatched:later_fail", None),
         (Op.METHOD, "dispatched", "fail"),
     ]:
         with pytest.raises(KeyError) as failed:
@@ -292,7 +297,7 @@ def test_a_pickle_is_loaded_by_its_server_alone(policy: Policy, lane: Lane) -> N
     data = lane.special(Fraction(1, 3), "__reduce_ex__", 4)
     assert lane.do(Op.LOAD, "", None, data) == Fraction(1, 3)
     for other in (data[:-1] + b"!", data[32:], b"", pickle.dumps(print), None):
-        with pytest.raises(NotExposed, match="not one that this server process has made"):
+        with pytest.raises(NotExposed, match="not one that this process has made"):
             lane.do(Op.LOAD, "", None, other)
     with pytest.raises(NotExposed, match="not one that this server process has made"):
         Lane(policy).do(Op.LOAD, "", None, data)
@@ -331,11 +336,15 @@ def test_special_methods_of_closed_types_are_refused(lane: Lane) -> None:
 
 
 def test_async_functions_are_awaited(lane: Lane) -> None:
-    """The value of a coroutine is the value of the call, and its exception too."""
-    assert lane.do(Op.CALL, "dispatched:later", None, 5) == 5
-    assert lane.do(Op.METHOD, "dispatched", "later", 6) == 6
+    """If that is asked for: then the value of a coroutine is the call's, and its exception too."""
+    plain = lane.do(Op.CALL, "dispatched:later", None, 5)
+    assert type(plain) is CoroutineType
+    plain.close()
+    assert lane.do(Op.CALL + AWAIT, "dispatched:add", None, 1) == 2
+    assert lane.do(Op.CALL + AWAIT, "dispatched:later", None, 5) == 5
+    assert lane.do(Op.METHOD + AWAIT, "dispatched", "later", 6) == 6
     with pytest.raises(KeyError, match="inside"):
-        lane.do(Op.CALL, "dispatched:later_fail")
+        lane.do(Op.CALL + AWAIT, "dispatched:later_fail")
 
 
 def test_generators_are_given_as_they_are(lane: Lane) -> None:
@@ -345,21 +354,21 @@ def test_generators_are_given_as_they_are(lane: Lane) -> None:
     steps = lane.do(Op.CALL, "dispatched:acount", None, 3)
     assert isinstance(steps, AsyncIterator)
     assert lane.special(steps, "__aiter__") is steps
-    assert lane.special(steps, "__anext__") == 0
-    assert lane.do(Op.METHOD, steps, "asend", None) == 1
-    assert lane.do(Op.METHOD, steps, "aclose") is None
+    assert lane.awaited(steps, "__anext__") == 0
+    assert lane.do(Op.METHOD + AWAIT, steps, "asend", None) == 1
+    assert lane.do(Op.METHOD + AWAIT, steps, "aclose") is None
     with pytest.raises(StopAsyncIteration):
-        lane.special(steps, "__anext__")
+        lane.awaited(steps, "__anext__")
 
 
 def test_async_contexts_and_awaitables(lane: Lane) -> None:
     """`async with` and `await` run here; the answer is what they give."""
     door = lane.do(Op.CALL, "dispatched:Door")
-    assert lane.special(door, "__aenter__") is door
+    assert lane.awaited(door, "__aenter__") is door
     assert door.state == "open"
-    assert lane.special(door, "__aexit__", None) is True
+    assert lane.awaited(door, "__aexit__", None) is True
     assert door.state == "None"
-    assert lane.special(door, "__await__") == "awaited"
+    assert lane.awaited(door, "__await__") == "awaited"
 
 
 def test_a_lane_keeps_its_event_loop(lane: Lane) -> None:
@@ -368,10 +377,10 @@ def test_a_lane_keeps_its_event_loop(lane: Lane) -> None:
     async def loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
 
-    loops = [lane.do(Op.CALL, loop) for _ in range(2)]
+    loops = [lane.do(Op.CALL + AWAIT, loop) for _ in range(2)]
 
     def other_lane() -> None:
-        loops.append(lane.do(Op.CALL, loop))
+        loops.append(lane.do(Op.CALL + AWAIT, loop))
         lane.dispatcher.close_lane()
 
     thread = threading.Thread(target=other_lane)
@@ -393,7 +402,7 @@ def test_coroutines_see_the_context_of_the_lane(lane: Lane) -> None:
         seen = []
         for number in (1, 2):
             variable.set(number)
-            seen.append(lane.do(Op.CALL, read))
+            seen.append(lane.do(Op.CALL + AWAIT, read))
         return seen
 
     assert contextvars.copy_context().run(run) == [1, 2]
@@ -404,10 +413,10 @@ def test_calls_nested_in_a_coroutine(lane: Lane) -> None:
 
     async def outer() -> Any:
         with pytest.raises(KeyError):
-            lane.do(Op.CALL, "dispatched:later_fail")
-        return lane.do(Op.CALL, "dispatched:later", None, "nested")
+            lane.do(Op.CALL + AWAIT, "dispatched:later_fail")
+        return lane.do(Op.CALL + AWAIT, "dispatched:later", None, "nested")
 
-    assert lane.do(Op.CALL, outer) == "nested"
+    assert lane.do(Op.CALL + AWAIT, outer) == "nested"
 
 
 def test_an_interrupt_ends_a_coroutine_that_waits(lane: Lane) -> None:
@@ -424,10 +433,10 @@ def test_an_interrupt_ends_a_coroutine_that_waits(lane: Lane) -> None:
 
     def other_lane() -> None:
         try:
-            lane.do(Op.CALL, sleep)
+            lane.do(Op.CALL + AWAIT, sleep)
         except KeyboardInterrupt:
             ended.append("interrupted")
-        ended.append(lane.do(Op.CALL, "dispatched:later", None, "usable"))
+        ended.append(lane.do(Op.CALL + AWAIT, "dispatched:later", None, "usable"))
         lane.dispatcher.close_lane()
 
     thread = threading.Thread(target=other_lane)

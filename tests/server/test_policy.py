@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import functools
 import gc
@@ -25,6 +26,7 @@ from wsremote.tree.inspector import inspect_packages
 SHOP = '''
 """A shop."""
 import os
+import random
 import subprocess as _subprocess
 from collections import OrderedDict
 from os import system
@@ -101,6 +103,13 @@ def make_local():
     class Local:
         kind = "local"
     return Local
+
+def make_homeless(*bases):
+    return type("Homeless", bases, {"__module__": None, "kind": "homeless"})
+
+_dice = random.Random(1)
+roll = _dice.randint
+stock = random.randint
 
 def __getattr__(name):
     if name == "lazy":
@@ -246,6 +255,30 @@ def test_what_computes_may_be_re_exported(policy: Policy) -> None:
     assert policy.get(shop, "OrderedDict") is OrderedDict
     with pytest.raises(NotExposed, match="'os' is not served, because it is a module"):
         policy.get(shop, "os")
+
+
+def test_classes_that_are_made_of_served_ones(policy: Policy) -> None:
+    """A class in no module is served if a served one is its base or its metaclass."""
+    make_homeless = policy.resolve("policy_shop:make_homeless")
+    derived = make_homeless(policy.resolve("policy_shop:Slotted"))
+    assert policy.is_served_class(derived)
+    assert policy.get(derived, "kind") == "homeless"
+    of_metaclass = policy.resolve("policy_shop:Meta")("Made", (), {"__module__": "elsewhere"})
+    assert policy.is_served_class(of_metaclass)
+    for bases in ((), (OrderedDict,), (Frames,)):
+        other = make_homeless(*bases)
+        assert not policy.is_served_class(other)
+        with pytest.raises(NotExposed, match="'kind' is not served"):
+            policy.get(other, "kind")
+
+
+def test_methods_of_objects_that_a_module_names(policy: Policy) -> None:
+    """A module may name a method of an object: it gives what the object itself would give."""
+    shop = policy.resolve("policy_shop")
+    assert policy.get(shop, "roll")(6, 6) == 6
+    # Bound to an object of its home module, and imported from there like any function of it.
+    with pytest.raises(NotExposed, match="comes from random, which is not served"):
+        policy.get(shop, "stock")
 
 
 def test_a_path_is_looked_up_once(policy: Policy) -> None:
@@ -530,6 +563,20 @@ def test_generators_can_be_driven(policy: Policy) -> None:
     policy.bind(running, "close")()
     with pytest.raises(NotExposed, match="cannot be changed"):
         policy.set(running, "__name__", "other")
+
+
+def test_event_loops_start_no_processes(policy: Policy) -> None:
+    """What tasks and futures lead to makes tasks and timers, and nothing that the system has."""
+    loop = asyncio.new_event_loop()
+    try:
+        future = policy.bind(loop, "create_future")()
+        assert policy.bind(future, "get_loop")() is loop
+        for name in ("subprocess_exec", "subprocess_shell", "create_server", "run_in_executor"):
+            for ask in (policy.get, policy.bind):
+                with pytest.raises(NotExposed):
+                    ask(loop, name)
+    finally:
+        loop.close()
 
 
 def test_functions_that_reach_anything_are_not_handed_out(policy: Policy) -> None:

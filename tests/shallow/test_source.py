@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -125,6 +126,7 @@ def _made(parameters: list[Parameter], name: str = "f") -> Any:
     class Caller:
         url = "ws://h:1"
         call = special = call_method = inherited = staticmethod(lambda *args: args)
+        awaited = SimpleNamespace(call=call, special=call, call_method=call, inherited=call)
 
     node = FunctionNode(name, name, "m", signature=Signature(tuple(parameters)))
     return Functions(Caller()).function(node, f"m:{name}", {"__name__": "m"})  # type: ignore[arg-type]

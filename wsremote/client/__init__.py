@@ -1,1 +1,1 @@
-"""The client (floor 3): sessions, the shallow package, the import hook, proxies."""
+"""The client (floor 4): sessions, the shallow package, the import hook, proxies."""

@@ -6,16 +6,35 @@ none, or to a call that was interrupted here, runs in a thread that stands for t
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import inspect
 import itertools
+import logging
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ..codec.faults import encode_fault
+from ..codec.signing import Signer
 from ..codec.values import ValueCodec
 from ..codec.writeback import Snapshot, containers_of
-from ..errors import LimitExceeded, RemoteProtocolError
-from ..protocol.messages import Cancel, Changes, ClassInfo, Exec, Fault, Leave, Release, Result
+from ..errors import ConnectionLost, LimitExceeded, RemoteProtocolError
+from ..protocol.handles import STRONG, WEAK
+from ..protocol.messages import (
+    AWAIT,
+    Cancel,
+    Changes,
+    ClassInfo,
+    Exec,
+    Fault,
+    Leave,
+    Op,
+    Release,
+    Result,
+)
+from .async_threads import run_awaitable
 from .background import Background, CallbackThreads
 from .callbacks import perform
 from .lending import Lending
@@ -32,6 +51,8 @@ if TYPE_CHECKING:
     from .waiting import Waiting
 
 __all__ = ["Answering"]
+
+logger = logging.getLogger("wsremote.client")
 
 _FREE_AFTER: Final = 1.0
 """Seconds after which what the server has released is freed, though calls are waiting."""
@@ -74,6 +95,7 @@ class Answering(Link):
         self.lending = Lending(self, welcome.server)
         self.codec = ValueCodec(self.lending)
         self.mirrors = Mirrors(self, self.codec.decode)  # type: ignore[arg-type]
+        self._signer = Signer()
         self._lanes = Lanes(itertools.count(1), self._left)
         # Calls without an answer, by their number.
         self._calls: dict[int, Waiting] = {}
@@ -86,6 +108,13 @@ class Answering(Link):
         self._freed: deque[list[object]] = deque()
         self._releases: deque[list[list[int]]] = deque()
         self._undecoded: dict[int, None] = {}
+        # Event loops in which calls are awaited, by the lane of their thread.
+        self._loops: dict[int, asyncio.AbstractEventLoop] = {}
+        self._last_in_loop = 0
+        # Callbacks that the server awaits, by their number, with their tasks, as soon as these
+        # run; and those of them that it has cancelled.
+        self._awaits: dict[int, asyncio.Task[Any] | None] = {}
+        self._cancelled: set[int] = set()
         # Run callbacks that no waiting call has caused, and finalizers.
         self._callback_threads = CallbackThreads(f"wsremote-callbacks-{self.id[:8]}")
         self._background = Background(f"wsremote-finalizers-{self.id[:8]}")
@@ -98,43 +127,100 @@ class Answering(Link):
         outer, lane.parent = lane.parent, message.call
         # What the answer names: if a proxy in it died before, its release would go first.
         kept: list[Any] = []
+        performing = self._perform(message, kept)
         try:
-            reply = self._perform(message, kept)
+            performing.send(None)
+        except StopIteration as done:
+            reply = done.value
         except KeyboardInterrupt as error:
             payload = encode_fault(error, self.codec, limit=self.largest)
             self.send(Fault, message.call, True, payload, None)
             raise
         finally:
             lane.parent = outer
+            if message.op >= AWAIT:
+                self._forget_awaited(message.call)
         self.send(*reply)
         kept.clear()
 
-    def _perform(self, message: Exec, kept: list[Any]) -> tuple[Any, ...]:
-        """Decode, execute, encode: what to answer to a callback; what came of it is `kept`."""
+    def answer_in_loop(self, message: Exec, loop: asyncio.AbstractEventLoop) -> None:
+        """Run what the server calls, in the thread of an event loop; as a task if it awaits it."""
+        if message.op < AWAIT:
+            self._run_callback(message)
+        else:
+            task = loop.create_task(self._run_awaited(message))
+            task.add_done_callback(partial(self._awaited_ended, message))
+
+    async def _run_awaited(self, message: Exec) -> None:
+        """Run what the server awaits, and answer."""
+        kept: list[Any] = []
+        try:
+            reply = await self._perform(message, kept, in_loop=True)
+            self.send(*reply)
+        except ConnectionLost as error:
+            logger.debug("! the session ended during a callback: %s", error)
+        kept.clear()
+
+    def _awaited_ended(self, message: Exec, task: asyncio.Task[None]) -> None:
+        """What the server awaits has ended, perhaps before it began: with its loop."""
+        self._forget_awaited(message.call)
+        if task.cancelled():
+            self._background.submit(partial(self._refuse, message, asyncio.CancelledError()))
+
+    def _forget_awaited(self, call: int) -> None:
+        self._awaits.pop(call, None)
+        self._cancelled.discard(call)
+
+    async def _awaited(self, call: int, value: Any) -> Any:
+        """What comes of an awaitable that a callback gave; the server may cancel it."""
+        task = asyncio.current_task()
+        self._awaits[call] = task
+        try:
+            if call in self._cancelled and task is not None:
+                task.cancel()
+            return await value
+        finally:
+            self._forget_awaited(call)
+
+    async def _perform(
+        self, message: Exec, kept: list[Any], *, in_loop: bool = False
+    ) -> tuple[Any, ...]:
+        """Decode, execute, encode: what to answer to a callback; what came of it is `kept`.
+
+        It waits in the event loop, if there is one to wait in, and else not at all.
+        """
         executed, snapshot, changes = False, None, None
         try:
             buffers = self._buffers.pop(-message.call, ())
             args, kwargs, origins = self.codec.decode_call(message.payload, buffers)
-            if not isinstance(message.target, int):
-                raise RemoteProtocolError("the server may only use objects that it was given")
-            target = self.lending.lent(message.target)
+            target = self._target(message)
             containers = containers_of(args, kwargs, origins)
             snapshot = Snapshot(containers) if containers else None
             if self.mirrors.news:
                 self.mirrors.catch_up()
             executed = True
-            kept.append(perform(message.op, target, message.name, args, kwargs))
+            if message.op < AWAIT:
+                kept.append(self._done(message, target, args, kwargs))
+            else:
+                value = perform(message.op - AWAIT, target, message.name, args, kwargs)
+                if inspect.isawaitable(value):
+                    value = self._awaited(message.call, value)
+                    value = await value if in_loop else run_awaitable(value)
+                kept.append(value)
+                del value
             if self.mirrors.living:
                 self.mirrors.write_back()
             if snapshot is not None:
                 changes = snapshot.changes(self.codec)
             encoded = self.codec.encode_result(kept, containers, of_client=True)
+            # What the function has put into its arguments is named as well.
+            kept.append(snapshot)
             whole = encoded.payload + (changes or b"")
             self._check_size("the result of a function called back", whole, encoded.buffers)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            kept.append(error)
+            kept += error, snapshot
             if snapshot is not None and changes is None:
                 try:
                     changes = snapshot.changes(self.codec)
@@ -144,6 +230,22 @@ class Answering(Link):
             return Fault, message.call, executed, payload, changes
         transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None
         return Result, message.call, encoded.payload, changes, transfers
+
+    def _target(self, message: Exec) -> object:
+        """What the server wants something done with."""
+        if isinstance(message.target, int):
+            return self.lending.lent(message.target)
+        if message.op != Op.LOAD:
+            raise RemoteProtocolError("the server may only use objects that it was given")
+        return None
+
+    def _done(self, message: Exec, target: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
+        """Do what the server wants. Pickles that it keeps are signed."""
+        if message.op == Op.LOAD:
+            return self._signer.load(*args)
+        made = perform(message.op, target, message.name, args, kwargs)
+        is_pickle = message.op == Op.SPECIAL and message.name == "__reduce_ex__"
+        return self._signer.signed(made) if is_pickle else made
 
     # ---- receiving, by the holder of connection.reading ------------------------------
 
@@ -157,14 +259,35 @@ class Answering(Link):
         waiting = self._calls.get(message.parent) if message.parent is not None else None
         if message.transfers:
             self._claim(-message.call, message.transfers)
+        if message.op >= AWAIT:
+            self._awaits.setdefault(message.call, None)
         if waiting is None:
-            self._run_apart(message)
+            if not self._run_in_loop(message):
+                self._run_apart(message)
         else:
             waiting.inbox += (message,)
             if message.parent not in self._calls:
                 # Its thread has given the call up at this very moment.
                 self._take_over(waiting)
         return waiting
+
+    def _run_in_loop(self, message: Exec) -> bool:
+        """Run what a task that is part of no call has called, in the loop that it belongs to."""
+        loop = self._loops.get(message.lane)
+        if loop is None or not loop.is_running():
+            return False
+
+        def run() -> None:
+            # Once: a receiver may hand it over twice.
+            if message.call > self._last_in_loop:
+                self._last_in_loop = message.call
+                self.answer_in_loop(message, loop)
+
+        try:
+            loop.call_soon_threadsafe(run)
+        except RuntimeError:
+            return False  # it was closed at this very moment
+        return True
 
     def _take_over(self, waiting: Waiting) -> None:
         """Run the callbacks of a call that was given up, and that its thread has not begun."""
@@ -187,7 +310,7 @@ class Answering(Link):
             refusal = error
             self._background.submit(lambda: self._refuse(message, refusal))
 
-    def _refuse(self, message: Exec, error: LimitExceeded) -> None:
+    def _refuse(self, message: Exec, error: BaseException) -> None:
         """Answer to a callback that cannot be run."""
         self._buffers.pop(-message.call, None)
         self.send(Fault, message.call, False, encode_fault(error, self.codec), None)
@@ -226,8 +349,15 @@ class Answering(Link):
             except IndexError:
                 break  # another thread has taken the last one
         for handle, count in released:
+            if count == STRONG:
+                self.lending.handles.strengthen(handle)
+                continue
             # In a list that is emptied: no variable here may be the last to name it.
             value = [self.lending.handles.peek(handle)]
+            if count == WEAK:
+                self.lending.handles.weaken(handle, self._is_gone)
+                self._freed.append(value)
+                continue
             if self.lending.handles.release(handle, count):
                 self._freed.append(value)
         if not self._freed:
@@ -237,6 +367,10 @@ class Answering(Link):
             self._poller.remind(time.monotonic() + _FREE_AFTER, self._free_apart)
         else:
             self._background.submit(self._free)
+
+    def _is_gone(self, handle: int) -> None:
+        """An object has died that the server refers to weakly."""
+        self.release(handle, WEAK)
 
     def _free_apart(self) -> None:
         """Free what no call has freed: they all take their time."""
@@ -253,4 +387,10 @@ class Answering(Link):
             value.clear()
 
     def _on_cancel(self, message: Cancel) -> None:
-        """A callback runs in a thread of the user, who alone may interrupt it."""
+        """What is awaited can be cancelled; all else runs in threads of the user's."""
+        if message.call in self._awaits:
+            self._cancelled.add(message.call)
+            task = self._awaits.get(message.call)
+            if task is not None:
+                with contextlib.suppress(RuntimeError):  # its loop was closed
+                    task.get_loop().call_soon_threadsafe(task.cancel)

@@ -24,9 +24,10 @@ from types import (
     TracebackType,
     WrapperDescriptorType,
 )
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..codec.contents import kind_of
+from ..codec.markers import Ref
 from ..errors import NotExposed, RemoteProtocolError
 from ..protocol.asking import CONTENT
 from ..protocol.messages import Op
@@ -35,6 +36,10 @@ from ..protocol.reserved import is_reserved
 from ..protocol.specials import FLOW, FORWARDED
 from ..shallow.names import INTERNAL
 from ..tree.introspection import flow_of, instance_dict, is_class, namespace_of
+from ..tree.own_names import holds_data
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 __all__ = ["perform"]
 
@@ -72,7 +77,8 @@ _DATA: Final = _DESCRIBING | frozenset(
     [
         *("__notes__", "__cause__", "__context__", "__suppress_context__", "__members__"),
         *("__match_args__", "__slots__", "__version__", "__orig_class__", "__origin__"),
-        *("__args__", "__parameters__", "__self__", "__func__", "__dataclass_fields__", "__weakref__"),
+        *("__args__", "__parameters__", "__self__", "__func__", "__dataclass_fields__"),
+        "__weakref__",
     ]
 )
 # Special methods that are no operators, called by the name of their class: `Base.__init__(x)`.
@@ -158,7 +164,9 @@ def _get(target: Any, name: str) -> Any:
         held = instance_dict(target)
         if held is None:
             raise AttributeError(f"{type(target).__name__!r} object has no attribute '__dict__'")
-        return dict(held)
+        # Of a function those are read at once. Of an object the dict itself: what is written
+        # into it is an attribute of the object.
+        return dict(held) if issubclass(type(target), _FUNCTIONS) else Ref(held)
     return getattr(target, name)
 
 
@@ -195,9 +203,16 @@ def _admit(target: object, name: str, dunders: frozenset[str]) -> None:
             dunders &= _DESCRIBING | {"__call__", "__get__"}
         if name not in dunders and not _holds_data(target, name):
             raise AttributeError(f"{_label(target)} gives the server no {name!r}", name=name)
-    elif issubclass(type(target), _FUNCTIONS) and name not in (instance_dict(target) or ()):
+    elif issubclass(type(target), _FUNCTIONS) and name not in _set_on(target):
         if name not in ("cache_info", "cache_clear", "cache_parameters"):
             raise AttributeError(f"{_label(target)} has no attribute {name!r}", name=name)
+
+
+def _set_on(function: Any) -> Collection[str]:
+    """The names of what has been set on a function; a bound method shows those of its function."""
+    if type(function) is MethodType:
+        function = function.__func__
+    return instance_dict(function) or ()
 
 
 def _holds_data(target: object, name: str) -> bool:

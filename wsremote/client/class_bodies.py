@@ -19,7 +19,7 @@ from ..protocol.messages import Op
 from ..shallow.metaclass import ClassVariable, ShallowClass
 from ..shallow.names import INTERNAL, is_dunder
 from ..shallow.overriding import overridden, served_base
-from ..tree.introspection import flow_of, lookup
+from ..tree.introspection import flow_of, instance_dict, lookup
 from ..tree.literals import annotation_text
 from ..tree.nodes import ClassNode, FunctionNode
 from ..tree.signature import signature_of
@@ -197,7 +197,7 @@ class Body:
         return name, "value", value
 
     def _reference(self, function: Any) -> Entry:
-        """`(key of the node, name, what to call, whether it is abstract)` of a function."""
+        """`(key of the node, name, what to call, whether it is abstract, its data)`."""
         key = f"f{len(self._functions)}"
         name = str(getattr(function, "__name__", key))
         qualname = str(getattr(function, "__qualname__", name))
@@ -212,7 +212,13 @@ class Body:
             doc if type(doc) is str else None,
         )
         abstract = getattr(function, "__isabstractmethod__", False) is True
-        return key, name, Ship(function) if self._shipped else function, abstract
+        held = instance_dict(function) or {}
+        given = {
+            word: value
+            for word, value in held.items()
+            if word not in ("__wrapped__", "__isabstractmethod__", "__signature__")
+        }
+        return key, name, Ship(function) if self._shipped else function, abstract, given
 
 
 def is_code(name: str, value: object) -> bool:

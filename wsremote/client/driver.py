@@ -22,10 +22,17 @@ from ..codec.packing import pack_scalars
 from ..codec.scalars import PLAIN_TYPES
 from ..codec.warned import decode_warning
 from ..codec.writeback import apply_changes, containers_of
-from ..errors import ConnectionLost, RemoteProtocolError, SessionClosed
+from ..errors import (
+    ChangeConflict,
+    ConnectionLost,
+    ReadOnlyCopy,
+    RemoteProtocolError,
+    SessionClosed,
+)
 from ..protocol.messages import Cancel, Exec, Fault, Fetch, Modules, Op, Output, Result, Warned
 from ..shallow.names import host_of
 from .answering import Answering
+from .awaiting import AwaitedCall, AwaitedCalls, number_now
 from .link import PATIENCE
 from .reporting import show, warn_again, warn_too_large
 from .waiting import Lane, Over, Waiting
@@ -80,6 +87,9 @@ class Driver(Answering):
             },
         )
         self._call_numbers = itertools.count(1)
+        self.awaited = AwaitedCalls(self)
+        # Classes of coroutine objects of the server, as soon as one has come.
+        self.coroutine_classes: set[type] = set()
         # Empty as long as nothing is mirrored: then calls cost nothing more.
         self._living, self._news = self.mirrors.living, self.mirrors.news
         # Calls whose answer nobody wants any more, by their number.
@@ -161,7 +171,7 @@ class Driver(Answering):
 
     def _execute(
         self,
-        op: Op,
+        op: int,
         target: Target,
         name: str | None,
         args: tuple[Any, ...],
@@ -185,6 +195,7 @@ class Driver(Answering):
             or self._sending._is_owned()  # type: ignore[attr-defined]
             or connection.reading._is_owned()  # type: ignore[attr-defined]
             or (lane := self._lanes.mine).stuck is not None
+            or lane.loop is not None
         ):
             return self._execute_any(op, target, name, args, kwargs or _NO_KWARGS)
         try:
@@ -256,13 +267,14 @@ class Driver(Answering):
             value = self.codec.decode(small)
             if self._news:
                 self.mirrors.catch_up()
-            return value
-        assert answer is not None
-        return self._value_of(answer, call, [])
+        else:
+            assert answer is not None
+            value = self._value_of(answer, call, [])
+        return self.awaited.outcome(op, value) if self.coroutine_classes else value
 
     def _execute_any(
         self,
-        op: Op,
+        op: int,
         target: Target,
         name: str | None,
         args: tuple[Any, ...],
@@ -279,18 +291,24 @@ class Driver(Answering):
             self._check_size(f"what {name or target} is called with", payload, buffers)
         waiting, lane = Waiting(), self._free_lane()
         call = next(self._call_numbers)
+        number = lane.number if lane.loop is None else number_now(lane)
         try:
             transfers = self._send_buffers(buffers) if buffers else None
             self._calls[call] = waiting
-            self.send(Exec, call, lane.number, lane.parent, op, target, name, payload, transfers)
-            answer = self._wait(waiting)
+            self.send(Exec, call, number, lane.parent, op, target, name, payload, transfers)
+            if lane.loop is None:
+                answer = self._wait(waiting)
+            else:
+                with self.awaited.blocking(lane, waiting):
+                    answer = self._wait(waiting)
         except ConnectionLost as error:
             self._calls.pop(call, None)
             raise self._over() from error
         except BaseException:
             self._abandon(call)
             raise
-        return self._value_of(answer, call, containers)
+        value = self._value_of(answer, call, containers)
+        return self.awaited.outcome(op, value) if self.coroutine_classes else value
 
     def _check_reentry(self) -> None:
         """See that no finalizer calls the server in the middle of a sending or a reception.
@@ -309,9 +327,13 @@ class Driver(Answering):
         """What a call gives: its value, or the exception that it raised."""
         __tracebackhide__ = True
         buffers = self._buffers.pop(call) if call in self._buffers else ()
+        lost: Exception | None = None
         try:
             if answer.changes is not None:
-                apply_changes(containers, answer.changes, self.codec)
+                try:
+                    apply_changes(containers, answer.changes, self.codec)
+                except ChangeConflict as error:
+                    lost = error
             if isinstance(answer, Fault):
                 value = decode_fault(answer.payload, self.codec, host_of(self.url))
             else:
@@ -321,7 +343,14 @@ class Driver(Answering):
         if self._freed:
             self._free()
         if self._news:
-            self.mirrors.catch_up()
+            try:
+                self.mirrors.catch_up()
+            except ReadOnlyCopy as error:
+                lost = error
+        if lost is not None:
+            if not isinstance(answer, Fault):
+                raise lost
+            value.add_note(str(lost))
         if self._failures and (failure := self._failures.pop(call, None)) is not None:
             # At home the call would have ended where it warned.
             raise failure
@@ -355,6 +384,8 @@ class Driver(Answering):
                     self._warn(message)
                 elif isinstance(message, Exec):
                     self._run_callback(message)
+                elif isinstance(message, AwaitedCall):
+                    message.look()
                 else:
                     raise self._over("; whether the call was executed is not known")
             lost = False

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterator
 
     from ..protocol.messages import Message
@@ -29,7 +30,8 @@ class Waiting:
     __slots__ = ("asleep", "inbox")
 
     def __init__(self) -> None:
-        self.inbox: deque[Message | type[Over]] = deque()
+        # A `Waiting` in it: that one of this thread has got something.
+        self.inbox: deque[Message | type[Over] | Waiting] = deque()
         self.asleep: threading.Lock | None = None
 
     def fall_asleep(self) -> threading.Lock:
@@ -65,15 +67,22 @@ class Lane:
             thread is nested in; None if there is none.
         stuck: Locked until the call of the lane that was interrupted here last has ended there;
             None if none was.
+        loop: The event loop that ran in this thread when it last made a call; None if none
+            did, or none that has awaited anything.
+        awaited: The calls that coroutines of the loop await.
+        blocked: The plain call that the thread waits for while its loop runs; else None.
     """
 
-    __slots__ = ("_left", "number", "parent", "stuck")
+    __slots__ = ("_left", "awaited", "blocked", "loop", "number", "parent", "stuck")
 
     def __init__(self, number: int, left: deque[int]) -> None:
         self.number = number
         self._left = left
         self.parent: int | None = None
         self.stuck: threading.Lock | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.awaited: dict[Waiting, None] = {}
+        self.blocked: Waiting | None = None
 
     def __del__(self) -> None:
         # At any moment, and in a thread that ends: nothing but this.

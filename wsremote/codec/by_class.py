@@ -1,6 +1,7 @@
 """Enum members, namedtuples, frozen dataclasses: values if the receiver has their class.
 
-So are signatures, which nobody changes either.
+So are signatures, compiled regular expressions and what annotations are made of
+(`list[int]`, `Optional[C]`), which nobody changes either.
 
 That is known of classes of the standard library only. The class is looked up among the
 receiver's loaded modules, and nothing is imported by a name from the wire; a receiver
@@ -12,12 +13,13 @@ from __future__ import annotations
 import dataclasses
 import enum
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import DecodeError
-from . import carried, tags
+from . import aliases, carried, tags
 
 __all__ = ["build", "content", "lower"]
 
@@ -25,7 +27,7 @@ _KINDS = list(inspect._ParameterKind)
 
 
 def lower(value: Any, items: Callable[[Iterable[object]], list[Any]]) -> list[Any] | None:
-    """The fields of `value` up to its fallback; None if it is none of the three kinds."""
+    """The fields of `value` up to its fallback; None if it is none of these."""
     kind = type(value)
     if sys.modules.get(kind.__module__) is None or "<" in kind.__qualname__:
         return None
@@ -45,6 +47,11 @@ def lower(value: Any, items: Callable[[Iterable[object]], list[Any]]) -> list[An
             for p in value.parameters.values()
         ]
         return [tags.DATACLASS, name, [parameters, items(_given(value.return_annotation))]]
+    elif kind is re.Pattern:
+        return [tags.DATACLASS, name, [items([value.pattern])[0], value.flags]]
+    elif kind in aliases.KINDS and aliases.is_value(value):
+        origin, args, *rest = aliases.parts(value)
+        return [tags.DATACLASS, name, [items([origin, *args]), *rest]]
     elif _is_frozen_dataclass(kind):
         fields = [field.name for field in dataclasses.fields(kind)]
         values = items(object.__getattribute__(value, field) for field in fields)
@@ -68,6 +75,11 @@ def build(body: list[Any]) -> object:
         return tuple.__new__(kind, data)
     if tag == tags.DATACLASS and kind is inspect.Signature:
         return _signature(*data)
+    if tag == tags.DATACLASS and kind is re.Pattern:
+        return _pattern(*data)
+    if tag == tags.DATACLASS and kind in aliases.KINDS:
+        (origin, *args), *rest = data
+        return aliases.build(kind, origin, tuple(args), *rest)
     if tag == tags.DATACLASS and _is_frozen_dataclass(kind):
         if set(data) != {field.name for field in dataclasses.fields(kind)}:
             raise LookupError(f"{name} has other fields here")
@@ -100,6 +112,14 @@ def _signature(parameters: list[Any], returns: list[Any]) -> inspect.Signature:
         for name, kind, default, note in parameters
     ]
     return inspect.Signature(made, return_annotation=(*returns, empty)[0])
+
+
+def _pattern(text: str | bytes, flags: int) -> re.Pattern[Any]:
+    """A compiled regular expression."""
+    try:
+        return re.compile(text, flags & ~re.DEBUG)
+    except (re.error, TypeError, ValueError) as error:
+        raise LookupError(f"the pattern means nothing here: {error}") from error
 
 
 def _loaded_class(name: str) -> type:

@@ -210,8 +210,11 @@ def decode_fault(payload: Buffer, codec: ValueCodec, host: str = "the other side
         return raised
     if isinstance(raised, SystemExit) and not codec.exchange.keeps_owned:
         raised = _exit_reported(raised)
+    # Not on the server: served code that looks whether its own call was refused (with wrong
+    # arguments, say) finds it to be the last, as at home.
     if (
         raised.__traceback__ is None
+        and not codec.exchange.keeps_owned
         and type(raised) not in _OF_NO_IDENTITY
         and not isinstance(raised, WsRemoteError)
     ):

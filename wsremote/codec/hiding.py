@@ -33,7 +33,7 @@ def hide_own_frames() -> None:
             raise
 
     What looks like a bug of ours keeps its frames: an exception that is raised in our code, and
-    is neither one of ours, nor an interrupt, nor about an attribute.
+    is neither one of ours, nor an interrupt, nor about an attribute, nor from the other side.
     """
     error = sys.exc_info()[1]
     if error is None or error.__traceback__ is None:
@@ -41,6 +41,8 @@ def hide_own_frames() -> None:
     caller = sys._getframe(1)
     kept, last = _split(error.__traceback__, caller)
     is_ours = last is not None and last is not caller and is_own_frame(last)
+    # What came without a frame of the other side was raised by no code there: by the call itself.
+    is_ours = is_ours and last.f_code is not raise_again.__code__  # type: ignore[union-attr]
     if is_ours and not isinstance(error, _OF_OURS):
         return
     error.__traceback__ = _joined(kept)

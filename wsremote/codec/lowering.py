@@ -14,7 +14,7 @@ import collections
 import itertools
 import sys
 import zoneinfo
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -31,7 +31,7 @@ from . import (
     scalars,
     tags,
 )
-from .markers import Inout, Ref, Ship
+from .markers import Inout, Kept, Ref, Ship
 from .originals import original_of
 from .scalars import PLAIN_TYPES
 
@@ -53,6 +53,8 @@ class Terms(NamedTuple):
         inline: Whether all buffers go into the payload.
         copies_data: Whether arrays and other data are copied, fresh or not.
         inside: Ids of the exceptions that this is a part of.
+        mirrored: Ids of containers that are not copied though the others are: the receiver has
+            mirrors of them.
     """
 
     exchange: Exchange
@@ -61,6 +63,7 @@ class Terms(NamedTuple):
     inline: bool = False
     copies_data: bool = False
     inside: frozenset[int] = frozenset()
+    mirrored: Collection[int] = ()
 
 
 class Pending(NamedTuple):
@@ -95,6 +98,7 @@ class Lowering:
         self._inline = terms.inline
         self._copies_data = terms.copies_data
         self.inside = terms.inside
+        self._mirrored = terms.mirrored
         # Out-of-band buffers, in the order of their indices.
         self.buffers: list[Buffer] = []
         # To be pickled, and to be lent, when the pass is over.
@@ -142,7 +146,7 @@ class Lowering:
         if key in self._known:
             self.is_plain = False
             return {None: [tags.KNOWN, self._known[key]]}
-        if self._fresh is None or key in self._fresh:
+        if (self._fresh is None or key in self._fresh) and key not in self._mirrored:
             return self.place(value, content)
         return self.mirror(value, contents.MUTABLE[type(value)])
 
@@ -159,6 +163,14 @@ class Lowering:
         body = [tags.OWNED, _CONTENTS.get(type(content), _ndarray)(self, content)]
         self.to_lend.append(Pending(body, value, required=True, content=content))
         return {None: body}
+
+    def owned(self, value: object) -> Any:
+        """What stands for a value of which this side owns all that can be owned."""
+        before, self._fresh = self._fresh, set()
+        try:
+            return self.lower(value)
+        finally:
+            self._fresh = before
 
     def place(self, value: Any, content: Callable[[Lowering, Any], Any]) -> Any:
         """Write something that must be the same object wherever the value holds it."""
@@ -407,9 +419,17 @@ def _exception(lowering: Lowering, value: BaseException) -> Any:
     return {None: body}
 
 
+def _kept(lowering: Lowering, value: Kept) -> Any:
+    return lowering.owned(value.value)
+
+
 def _ref(lowering: Lowering, value: Ref) -> Any:
     handle = lowering.exchange.borrowed(value.value)
-    return lowering.lend(value.value) if handle is None else {None: [tags.THEIRS, handle]}
+    if handle is not None:
+        return {None: [tags.THEIRS, handle]}
+    # The other side's own class, function or module.
+    path = lowering.exchange.name_of(value.value)
+    return lowering.lend(value.value) if path is None else {None: [tags.NAMED, path]}
 
 
 def _ship(lowering: Lowering, value: Ship) -> Any:
@@ -441,6 +461,7 @@ _LOWERERS: Final[dict[type, Callable[[Lowering, Any], Any]]] = {
     bytearray: _contained(_bytearray),
     array.array: _contained(_array_array),
     Inout: _inout,
+    Kept: _kept,
     Ref: _ref,
     Ship: _ship,
 }

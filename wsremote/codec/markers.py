@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Inout", "Ref", "Ship", "inout", "ref", "ship"]
+__all__ = ["Inout", "Kept", "Ref", "Ship", "inout", "ref", "ship"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inout:
     """A whole argument whose changes come back, whatever its size."""
+
+    value: object
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """A container that the other side is about to keep, and this side goes on using."""
 
     value: object
 

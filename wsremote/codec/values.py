@@ -6,7 +6,7 @@ else goes through `encoder.py` and `decoder.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import DecodeError, EncodeError
@@ -134,19 +134,33 @@ class ValueCodec:
         terms = Terms(self.exchange, fresh, known, copies_data=of_client)
         return Encoded(*encoder.encode(holder[0], terms))
 
-    def encode_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Encoded:
+    def encode_call(
+        self,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        mirrored: Collection[int] = (),
+    ) -> Encoded:
         """Write the arguments of a call.
+
+        Args:
+            args: Positional ones.
+            kwargs: Those by name.
+            mirrored: Ids of containers that the receiver has mirrors of; the others are copied.
 
         Raises:
             EncodeError: An argument cannot travel; the message names it.
         """
-        if (_are_plain(map(type, args)) and not kwargs) or _are_flat((*args, *kwargs.values())):
+        if (_are_plain(map(type, args)) and not kwargs) or (
+            not mirrored and _are_flat((*args, *kwargs.values()))
+        ):
             payload = pack([*args, kwargs or None])
             if payload is not None and len(payload) < tags.BULK_LIMIT:
                 return _new(Encoded, (payload, _NO_BUFFERS))
-        return self._encode_arguments(args, kwargs)
+        return self._encode_arguments(args, kwargs, mirrored)
 
-    def _encode_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Encoded:
+    def _encode_arguments(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], mirrored: Collection[int]
+    ) -> Encoded:
         """Arguments of any kind: the positional ones, then `[kwargs, inout]`, kwargs or nil."""
         marked: list[int | str] = []
         values = []
@@ -163,7 +177,7 @@ class ValueCodec:
             else:
                 named[name] = value
         tail: Any = [named, marked] if marked else named or None
-        terms = Terms(self.exchange)
+        terms = Terms(self.exchange, mirrored=mirrored)
         try:
             payload, buffers = encoder.encode(
                 [*values, tail], terms, where=lambda part: locate_argument(args, kwargs, part)

@@ -6,20 +6,22 @@ order, the server compares them before and after the call, and the client change
 in place. A container's identity is kept, inside other containers too.
 
 Comparing is by identity of the elements, so it costs no calls of `__eq__` and misses nothing.
-An argument of more than `WRITE_BACK_LIMIT` elements in all is not written back, nor is an
-array, unless marked with `inout`.
+Who sends remembers what it sent, so that what both sides have changed meanwhile is found: it
+cannot be had, and that is said. An argument of more than `WRITE_BACK_LIMIT` elements in all is
+not written back, nor is an array, unless marked with `inout`.
 """
 
 from __future__ import annotations
 
 import array
 import collections
+import copy
 import operator
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import DecodeError
+from ..errors import ChangeConflict, DecodeError
 from . import encoder, mappings
 from .lowering import Terms
 from .mappings import DICTS
@@ -52,6 +54,7 @@ def containers_of(
     kwargs: Mapping[str, Any],
     origins: Origins | None = None,
     too_large: Callable[[str], None] | None = None,
+    mirrored: Collection[int] = (),
 ) -> list[Any]:
     """The containers of a call's arguments that are written back, in the same order on both sides.
 
@@ -60,13 +63,15 @@ def containers_of(
         kwargs: The same by name.
         origins: On the receiving side, what `decode_call` gives beside the values.
         too_large: Told the name of each argument that is above the limit.
+        mirrored: On the sending side, ids of those that the receiver has mirrors of: they are
+            not copied, nor is what is in them.
     """
     if not kwargs and _are_plain(map(type, args)):
         return []
     found: dict[int, Any] = {}
     marked = set() if origins is None else set(map(id, origins.inout))
     # Containers of the receiver, of which the sender has proxies: not copies.
-    home = set() if origins is None else set(map(id, origins.home))
+    home = set(mirrored) if origins is None else set(map(id, origins.home))
     named: list[tuple[int | str, Any]] = [*enumerate(args, 1), *kwargs.items()]
     for name, value in named:
         if type(value) is Inout:
@@ -75,7 +80,17 @@ def containers_of(
             _collect(value, found, sys.maxsize, home)
         elif not _collect(value, found, WRITE_BACK_LIMIT, home) and too_large is not None:
             too_large(f"argument {name!r}")
-    return list(found.values())
+    return Sent(found.values()) if origins is None and found else list(found.values())
+
+
+class Sent(list[Any]):
+    """The containers of arguments on the sending side, and what they held when they were sent."""
+
+    __slots__ = ("before",)
+
+    def __init__(self, containers: Iterable[Any]) -> None:
+        super().__init__(containers)
+        self.before = [_copy(container) for container in self]
 
 
 def _collect(argument: Any, found: dict[int, Any], limit: int, home: set[int]) -> bool:
@@ -162,12 +177,14 @@ def apply_changes(containers: Sequence[Any], changes: bytes, codec: ValueCodec) 
 
     Raises:
         DecodeError: The changes are malformed, or do not fit the containers.
+        ChangeConflict: Something else has changed some of them since they were sent: those
+            are left as they are.
     """
     document = codec.decode(changes, containers=containers)
     if type(document) is not list:
         raise DecodeError("changes are a list")
     # All is checked before anything is changed.
-    steps = []
+    steps, kept = [], []
     for entry in document:
         if type(entry) is not list or len(entry) != 2:
             raise DecodeError("a change is an index and a content")
@@ -177,9 +194,26 @@ def apply_changes(containers: Sequence[Any], changes: bytes, codec: ValueCodec) 
         container = containers[index]
         if not _fits(container, content):
             raise DecodeError(f"a {type(content).__name__} is no content of container {index}")
-        steps.append((container, content))
+        if type(containers) is Sent and _is_changed(containers.before[index], container):
+            kept.append(f"a {type(container).__name__}")
+        else:
+            steps.append((container, content))
     for container, content in steps:
         _replace(container, content)
+    if kept:
+        raise ChangeConflict(
+            f"the call has changed {' and '.join(kept)} that it was given, and so has something on"
+            " this side while it ran: what the call changed in it is lost. Give it a copy, or"
+            " something that stays on one side"
+        )
+
+
+def _is_changed(before: Any, container: Any) -> bool:
+    """Whether a container has changed, also if another thread is at it."""
+    try:
+        return not _is_same(before, container)
+    except RuntimeError:
+        return True
 
 
 def _copy(container: Any) -> Any:
@@ -193,8 +227,8 @@ def _copy(container: Any) -> Any:
         return list(container)
     if kind is bytearray:
         return bytes(container)
-    # An array. The bytes of an array of objects are their addresses.
-    return container.tobytes(), container.tolist()
+    # An array. The bytes of one of objects are their addresses, and the copy keeps them alive.
+    return copy.copy(container)
 
 
 def _is_same(before: Any, container: Any) -> bool:
@@ -213,7 +247,7 @@ def _is_same(before: Any, container: Any) -> bool:
         return len(before) == len(container) and all(map(operator.is_, before, container))
     if kind is bytearray:
         return bool(before == container)
-    return bool(before[0] == container.tobytes())
+    return bool(before.tobytes() == container.tobytes())
 
 
 def _content(container: Any) -> Any:

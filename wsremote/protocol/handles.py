@@ -17,30 +17,46 @@ that Python runs in between may lend or release as well.
 from __future__ import annotations
 
 import itertools
+import weakref
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from ..errors import LimitExceeded, RemoteProtocolError, StaleHandle
 
-__all__ = ["MAX_HANDLES", "HandleTable"]
+__all__ = ["MAX_HANDLES", "STRONG", "WEAK", "HandleTable"]
 
 MAX_HANDLES: Final = 100_000
 """Objects that the other side may hold at once, unless told otherwise."""
 
 
+WEAK: Final = 0
+STRONG: Final = -1
+"""In a release in place of a count. Of the receiver's object: it is referred to weakly alone,
+or by more than that again. `WEAK` of the sender's own: it has died."""
+
+
 class _Lent:
     """One object that the other side holds."""
 
-    __slots__ = ("class_number", "handle", "sendings", "value")
+    __slots__ = ("class_number", "handle", "identity", "sendings", "value")
 
     def __init__(self, value: object, handle: int, class_number: int) -> None:
-        # The reference that keeps the object alive, and with it its id() its own.
+        # The reference that keeps the object alive, and with it its id() its own. A `_Weakly`
+        # does neither.
         self.value = value
+        self.identity = id(value)
         self.handle = handle
         # The number its class was announced with.
         self.class_number = class_number
         # How often the handle was sent and not yet released.
         self.sendings = 1
+
+
+class _Weakly(weakref.ref[Any]):
+    """Stands in the table for an object that the other side refers to weakly alone."""
+
+    __slots__ = ()
 
 
 class HandleTable:
@@ -87,7 +103,7 @@ class HandleTable:
         """
         with self._lock:
             lent = self._by_identity.get(id(value))
-            if lent is not None:
+            if lent is not None and _living(lent) is value:
                 lent.sendings += 1
                 return lent.handle
             if len(self) >= self._limit:
@@ -145,8 +161,38 @@ class HandleTable:
             if lent.sendings:
                 return False
             self._kept.discard(handle)
-            del self._by_handle[handle], self._by_identity[id(lent.value)]
+            del self._by_handle[handle]
+            if self._by_identity.get(lent.identity) is lent:
+                del self._by_identity[lent.identity]
         return True
+
+    def weaken(self, handle: int, died: Callable[[int], None]) -> bool:
+        """The other side refers to an object weakly alone. Gives whether this side still holds it.
+
+        Args:
+            handle: Of the object.
+            died: To be called with the handle when the object dies, at any moment.
+        """
+        with self._lock:
+            lent = self._by_handle.get(handle)
+            if lent is None or type(lent.value) is _Weakly:
+                return lent is None
+            try:
+                value = _Weakly(lent.value, lambda _: died(handle))
+            except TypeError:
+                # An object that has no weak references would have gone by now, but for this table.
+                died(handle)
+                return True
+            lent.value = value
+        return False
+
+    def strengthen(self, handle: int) -> None:
+        """The other side refers to an object that `weaken` was told of, as to others."""
+        with self._lock:
+            lent = self._by_handle.get(handle)
+            value = None if lent is None else _living(lent)
+            if lent is not None and value is not None:
+                lent.value = value
 
     def lookup(self, handle: int) -> object:
         """The object that a handle stands for.
@@ -156,14 +202,19 @@ class HandleTable:
                 released or never existed.
         """
         try:
-            return self._by_handle[handle].value
+            value = self._by_handle[handle].value
         except KeyError:
             raise self._stale(handle) from None
+        if type(value) is _Weakly:
+            value = value()
+            if value is None:
+                raise self._stale(handle)
+        return value
 
     def peek(self, handle: int) -> object:
         """The object that a handle stands for; None if the other side does not hold it."""
         lent = self._by_handle.get(handle)
-        return None if lent is None else lent.value
+        return None if lent is None else _living(lent)
 
     def class_number(self, handle: int) -> int:
         """The class number that the object was lent with.
@@ -191,3 +242,8 @@ class HandleTable:
             f"this session has no object with handle {handle}: it was released, or it belongs to"
             " another session; get it again from where it came from"
         )
+
+
+def _living(lent: _Lent) -> object:
+    """The object of an entry; None if it has died."""
+    return lent.value() if type(lent.value) is _Weakly else lent.value

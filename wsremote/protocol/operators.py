@@ -16,7 +16,7 @@ sequences                   before the other operand is asked
                             the exception alone travels, or None
 `__copy__`, `__deepcopy__`  `copy.copy(a)`, `copy.deepcopy(a)`; what belongs to one deep copy of
                             the caller shares a `Memo` here
-`__anext__`, `__aenter__`,  awaited here; the answer is what came of it
+`__anext__`, `__aenter__`,  a coroutine, to be awaited here: `AWAIT` asks for that
 `__aexit__`, `__await__`
 `__instancecheck__`,        `isinstance(x, C)`, `issubclass(D, C)`, with the class as the target
 `__subclasscheck__`

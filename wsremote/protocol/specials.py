@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ATTRIBUTES", "FLOW", "FORWARDED", "LOCAL", "NEVER", "goes_by_name"]
+__all__ = ["ATTRIBUTES", "AWAITED", "FLOW", "FORWARDED", "LOCAL", "NEVER", "goes_by_name"]
 
 FLOW: Final = "__wsremote_flow__"
 """Name of the attribute of a function that says how a call of it goes on, as a tree's node does."""
@@ -52,10 +52,14 @@ FORWARDED: Final = frozenset(
 )
 """Sent to the other side as `Op.SPECIAL`, one message each."""
 
+AWAITED: Final = frozenset(["__anext__", "__aenter__", "__aexit__", "__await__"])
+"""Those of them whose outcome is awaited on the other side."""
+
 ATTRIBUTES: Final = frozenset(
     [
         *("__name__", "__qualname__", "__module__", "__doc__", "__wrapped__", "__signature__"),
         *("__annotations__", "__defaults__", "__kwdefaults__", "__self__", "__func__"),
+        "__isabstractmethod__",
     ]
 )
 """What functions have, and objects that are called like functions may have."""

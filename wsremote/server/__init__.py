@@ -1,1 +1,1 @@
-"""The server (floor 3): listener, sessions, lanes, dispatch, policy, output."""
+"""The server (floor 4): listener, sessions, lanes, dispatch, policy, output."""

@@ -102,6 +102,7 @@ class AsyncLane:
         """Run one call and send what came of it."""
         session, call, begun = self._lane.session, message.call, self._begun
         try:
+            # In the task's first step: one cancelled before that would not even answer.
             if session.begin(call, strand):
                 reply = await session.perform_awaited(message)
             else:
@@ -139,7 +140,9 @@ class _TaskOutput(OutputBuffer):
         self.has_ended = False
 
     def _keep(self, stream: int, piece: str | bytes) -> bool:
-        return (self._after if self.has_ended else super())._keep(stream, piece)
+        if self.has_ended:
+            return self._after._keep(stream, piece)
+        return super()._keep(stream, piece)
 
 
 class _TaskStrand(Strand):

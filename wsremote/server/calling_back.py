@@ -7,6 +7,7 @@ none, and the client runs it in a thread of its own.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import threading
@@ -19,17 +20,18 @@ from ..codec.faults import decode_fault
 from ..codec.hiding import raise_again
 from ..codec.values import ValueCodec
 from ..codec.writeback import WRITE_BACK_LIMIT, apply_changes, containers_of
-from ..errors import ConnectionLost, RemoteProtocolError, SessionClosed
-from ..protocol.messages import Exec, Fault, Result
+from ..errors import ChangeConflict, ConnectionLost, RemoteProtocolError, SessionClosed
+from ..protocol.messages import Cancel, Exec, Fault, Result
 from ..protocol.transfers import Transfers
 from .chores import Chores
 from .lending import Lending
 from .outbox import Outbox
-from .strands import Wait, here
+from .strands import TaskInbox, Wait, here
 from .watching import Watching
+from .weakly import Weakly
 
 if TYPE_CHECKING:
-    from ..protocol.messages import Op, Target
+    from ..protocol.messages import Target
     from ..transport.connection import SocketConnection
     from .lanes import Lane
     from .server import Server
@@ -62,6 +64,7 @@ class CallingBack(Outbox, ABC):
             self, server.inventory, server.policy, server.limits.max_handles, installed
         )
         self.codec = ValueCodec(self.lending)
+        self.weakly = Weakly(self.let_go)
         self.watching = Watching(self.lending, self.send_changes, self._largest)
 
         self._transfers = Transfers(server.limits.max_transfer_size)
@@ -69,6 +72,10 @@ class CallingBack(Outbox, ABC):
         # The callbacks that wait for an answer, and those that nobody waits for any more.
         self._callbacks: dict[int, Wait] = {}
         self._given_up: set[int] = set()
+        # Callbacks whose answers are here and not read yet, and what the client has let go of
+        # since: it did so after it had sent them.
+        self._unread: set[int] = set()
+        self._deferred: list[list[list[int]]] = []
         # Held to hand something to a wait or a lane, and to end one. Re-entrant for a finalizer,
         # which Python may run at any moment and which may call the client.
         self._routing = threading.RLock()
@@ -85,12 +92,16 @@ class CallingBack(Outbox, ABC):
         """The strand of the calling thread, for what is part of no call of this session."""
 
     @abstractmethod
+    def leave_reading(self) -> None:
+        """The calling thread reads no more: if others wait, the poller shall."""
+
+    @abstractmethod
     def rerouted(self, message: Exec) -> None:
         """A call that was nested in a callback that nobody waits for: it is one of its lane."""
 
     def call_client(
         self,
-        op: Op,
+        op: int,
         target: Target,
         name: str | None,
         args: tuple[Any, ...],
@@ -99,7 +110,7 @@ class CallingBack(Outbox, ABC):
         """Do one thing with an object of the client, and wait for what comes of it.
 
         Args:
-            op: What.
+            op: What, one of `Op`, perhaps with `AWAIT`.
             target: The client's handle of the object.
             name: Of the attribute or special method; None for `Op.CALL`.
             args: As `Op` says.
@@ -108,39 +119,131 @@ class CallingBack(Outbox, ABC):
         Raises:
             BaseException: Whatever it raised.
         """
+        strand, wait = self.strand_here(), Wait()
+        callback = next(self._callback_numbers)
+        try:
+            containers = self.send_callback(callback, wait, strand, op, target, name, args, kwargs)
+            answer = strand.wait_for(wait)
+        except BaseException as error:
+            self.give_up(callback, wait)
+            if isinstance(error, ConnectionLost):
+                raise SessionClosed(self.gone) from error
+            raise
+        try:
+            return self.value_of(answer, callback, containers, strand)
+        finally:
+            self._answer_is_read(callback)
+
+    async def await_client(
+        self,
+        op: int,
+        target: Target,
+        name: str | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """The same for what a task awaits here: the loop goes on, and cancelling reaches it.
+
+        Args:
+            op: As above, with `AWAIT`.
+            target: As above.
+            name: As above.
+            args: As above.
+            kwargs: As above.
+
+        Raises:
+            BaseException: Whatever it raised.
+        """
+        strand, inbox = self.strand_here(), TaskInbox(asyncio.get_running_loop())
+        callback, wait = next(self._callback_numbers), Wait(inbox)
+        try:
+            containers = self.send_callback(callback, wait, strand, op, target, name, args, kwargs)
+            # This thread goes on with its loop.
+            self.leave_reading()
+            while wait.answer is None:
+                try:
+                    message = await inbox.next()
+                except asyncio.CancelledError:
+                    # What the client's code makes of it, its answer says.
+                    self.send(Cancel, callback)
+                    continue
+                if message is None:
+                    raise SessionClosed(self.gone)
+                if isinstance(message, Exec):
+                    strand.execute_nested(message)
+                elif not isinstance(message, Cancel):
+                    wait.answer = message
+            answer = wait.answer
+        except BaseException as error:
+            self.give_up(callback, wait)
+            if isinstance(error, ConnectionLost):
+                raise SessionClosed(self.gone) from error
+            raise
+        try:
+            return self.value_of(answer, callback, containers, strand)
+        finally:
+            self._answer_is_read(callback)
+
+    def strand_here(self) -> Strand:
+        """The strand on which the calling thread calls the client.
+
+        Raises:
+            RuntimeError: It is in the middle of sending to it or receiving from it.
+        """
         if self.is_sending or self.connection.reading._is_owned():  # type: ignore[attr-defined]
             raise RuntimeError(
                 "a finalizer called a function of the client while its thread was sending to the"
                 " client or receiving from it"
             )
-        strand = here.strand_of(self) or self.own_strand()
-        containers = containers_of(args, kwargs, too_large=_warn_too_large)
-        encoded = self.codec.encode_call(args, kwargs)
+        return here.strand_of(self) or self.own_strand()
+
+    def send_callback(
+        self,
+        callback: int,
+        wait: Wait,
+        strand: Strand,
+        op: int,
+        target: Target,
+        name: str | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> list[Any]:
+        """Send a callback that `wait` waits for; gives the containers among its arguments."""
+        # What the client mirrors arrives as its mirror.
+        mirrored = self.watching.identities()
+        containers = containers_of(args, kwargs, too_large=_warn_too_large, mirrored=mirrored)
+        encoded = self.codec.encode_call(args, kwargs, mirrored)
         if len(encoded.payload) > self._largest:
             self._refuse_size("what a function of the client is called with", len(encoded.payload))
-        callback, wait = next(self._callback_numbers), Wait()
-        try:
-            transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None
-            strand.flush_output()
-            if self.watching.watched:
-                # The client's code sees the state of this moment, in the middle of a call.
-                self.watching.tell()
-            self.connection.wait_for_room()
-            self._callbacks[callback] = wait
-            self.send(
-                Exec, callback, strand.number, strand.current_call,
-                op, target, name, encoded.payload, transfers,
-            )  # fmt: skip
-            answer = strand.wait_for(wait)
-        except BaseException as error:
-            self._give_up(callback, wait)
-            if isinstance(error, ConnectionLost):
-                raise SessionClosed(self.gone) from error
-            raise
+        transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None
+        strand.flush_output()
+        if self.watching.watched:
+            # The client's code sees the state of this moment, in the middle of a call.
+            self.watching.tell()
+        if self.weakly.held:
+            self.weakly.check()
+        self.connection.wait_for_room()
+        self._callbacks[callback] = wait
+        self.send(
+            Exec, callback, strand.number, strand.current_call,
+            op, target, name, encoded.payload, transfers,
+        )  # fmt: skip
+        return containers
+
+    def value_of(
+        self, answer: Result | Fault, callback: int, containers: list[Any], strand: Strand
+    ) -> Any:
+        """What a callback gives: its value, or the exception that it raised."""
+        conflict: ChangeConflict | None = None
         if answer.changes is not None:
-            apply_changes(containers, answer.changes, self.codec)
+            try:
+                apply_changes(containers, answer.changes, self.codec)
+            except ChangeConflict as error:
+                conflict = error
         if isinstance(answer, Fault):
             fault = decode_fault(answer.payload, self.codec, "the client")
+            if conflict is not None:
+                fault.add_note(str(conflict))
             if isinstance(fault, KeyboardInterrupt) and strand.current_call is not None:
                 # The client cancels the call that waited for this, too.
                 strand.was_interrupted(strand.current_call)
@@ -149,9 +252,12 @@ class CallingBack(Outbox, ABC):
             finally:
                 del fault  # its traceback has this frame
         buffers = self._answered_buffers.pop(callback, ())
-        return self.codec.decode(answer.payload, buffers, containers)
+        value = self.codec.decode(answer.payload, buffers, containers)
+        if conflict is not None:
+            raise conflict
+        return value
 
-    def _give_up(self, callback: int, wait: Wait) -> None:
+    def give_up(self, callback: int, wait: Wait) -> None:
         """Nobody waits for a callback any more. What the client makes of it goes on there."""
         with self._routing:
             if self._callbacks.pop(callback, None) is not None:
@@ -165,6 +271,8 @@ class CallingBack(Outbox, ABC):
             elif isinstance(message, Result):
                 self.chores.add(partial(self._discard, message))
                 self.chores.start()
+            elif isinstance(message, Fault):
+                self._answer_is_read(callback)
 
     def _discard(self, answer: Result) -> None:
         """Decode an answer that nobody wants, so that what it lends is released."""
@@ -172,6 +280,31 @@ class CallingBack(Outbox, ABC):
             self.codec.decode(answer.payload, self._answered_buffers.pop(answer.call, ()))
         except Exception:
             logger.exception("! session %s: cannot decode an answer", self.id)
+        finally:
+            self._answer_is_read(answer.call)
+
+    def _answer_is_read(self, callback: int) -> None:
+        """What an answer names is held: release what has waited for that."""
+        with self._routing:
+            self._unread.discard(callback)
+            if self._unread or not self._deferred:
+                return
+            deferred, self._deferred = self._deferred, []
+        for handles in deferred:
+            self.let_go_of(handles)
+        self.chores.start()
+
+    def release_in_order(self, handles: list[list[int]]) -> None:
+        """The client lets go of objects: not before the answers are read that came earlier."""
+        with self._routing:
+            if self._unread:
+                self._deferred.append(handles)
+                return
+        self.let_go_of(handles)
+
+    @abstractmethod
+    def let_go_of(self, handles: list[list[int]]) -> None:
+        """Release handles of this session, each with a count."""
 
     # ---- receiving, by the holder of connection.reading ------------------------------
 
@@ -202,9 +335,12 @@ class CallingBack(Outbox, ABC):
             if isinstance(message, Result) and message.transfers is not None:
                 self._answered_buffers[call] = self._transfers.claim(message.transfers)
             if wait is not None:
+                self._unread.add(call)
                 wait.inbox.put(message)
                 return
             self._given_up.discard(call)
+            if isinstance(message, Result):
+                self._unread.add(call)
         if isinstance(message, Result):
             self.chores.add(partial(self._discard, message))
 

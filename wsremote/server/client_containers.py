@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ..codec.contents import BY_PATH, kind_of
 from ..protocol.asking import CONTENT
 from ..protocol.operators import SPECIALS
-from ..shallow.metaclass import ShallowClass
+from ..shallow.metaclass import AskedMethod, ShallowClass
+from ..tree.introspection import lookup
 
 if TYPE_CHECKING:
     from ..codec.contents import Kind
@@ -75,7 +76,9 @@ def ask_always(cls: ShallowClass, caller: ClientCaller) -> None:
         if name not in own:
             made = _asking(name, kind, caller)
         elif name in _WRITERS or name in _IN_PLACE:
-            made = _brought_up(getattr(cls, name), kind, caller)
+            held = lookup(cls, name)
+            write = held.made if type(held) is AskedMethod else getattr(cls, name)
+            made = _brought_up(write, kind, caller)
         else:
             continue
         if made is not None:

@@ -11,6 +11,7 @@ from types import CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
+from ..codec.hiding import hide_own_frames, hiding
 from ..errors import StaleHandle, WsRemoteError
 from ..protocol.specials import FLOW
 from ..shallow.source import code_of
@@ -51,8 +52,15 @@ class ClientFunction(_Home):
         object.__setattr__(self, "_handle", handle)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Call it there. Raises what it raises."""
-        return self._caller.call(self._handle, args, kwargs)
+        """Call it there. Raises what it raises, as if the caller had run it."""
+        try:
+            return self._caller.call(self._handle, args, kwargs)
+        except BaseException:
+            hide_own_frames()
+            raise
+
+    def __del__(self) -> None:
+        self._caller.died(self, self._handle)
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -68,6 +76,7 @@ class ClientFunction(_Home):
             raise AttributeError(f"{name} of a function of the client stays there", name=name)
         return self._caller.get(self._handle, name)
 
+    @hiding
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "__dict__":
             self.__dict__.update(value)

@@ -27,7 +27,7 @@ from .reach import MISSING, static_value
 
 if TYPE_CHECKING:
     from ..protocol.messages import Target
-    from ..shallow.caller import Caller
+    from ..shallow.caller import AwaitedCaller, Caller
     from .calling_back import CallingBack
     from .dispatch import Dispatcher
     from .policy import Policy
@@ -40,7 +40,7 @@ MARK: Final = "__wsremote_definition__"
 _MOST_CLASSES: Final = 100_000
 """Classes that a client may define."""
 
-_NO_REFERENCE: Final = "a function of a class has a node, a name, what to call, and a flag"
+_NO_REFERENCE: Final = "a function of a class has a node, a name, what to call, a flag and data"
 
 
 class Definition:
@@ -242,9 +242,9 @@ class Definitions:
 
     def _function(self, reference: Any, node: ClassNode, scope: dict[str, Any]) -> Any:
         """A function that calls back, with the signature of the client's."""
-        if type(reference) is not tuple or len(reference) != 4:
+        if type(reference) is not tuple or len(reference) != 5:
             raise RemoteProtocolError(_NO_REFERENCE)
-        key, name, called, abstract = reference
+        key, name, called, abstract, held = reference
         handle = self._session.lending.borrowed(called)
         if handle is None:
             # One of the server's own comes home.
@@ -252,11 +252,14 @@ class Definitions:
         described = node.members.get(key)
         if not isinstance(described, FunctionNode) or type(name) is not str:
             raise RemoteProtocolError(_NO_REFERENCE)
+        if not isinstance(held, dict):
+            raise RemoteProtocolError(_NO_REFERENCE)
         functions = self._of_exceptions if "exception" in node.traits else self._functions
         made = functions.function(dataclasses.replace(described, name=name), handle, scope)
         # The client's own frame is in the traceback; this one would show the same again.
         made.__code__ = made.__code__.replace(co_filename=CALLER)
         # Keeps the client's function alive. With the code, since `wraps` copies what is in here.
+        made.__dict__.update(held)
         made.__dict__[MARK] = (made.__code__, called)
         if abstract is True:
             made.__isabstractmethod__ = True  # type: ignore[attr-defined]
@@ -366,11 +369,16 @@ class _ByHandle:
         caller: Of the client.
     """
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, caller: Caller | AwaitedCaller) -> None:
+        self._caller: Any = caller
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._caller, name)
+
+    @property
+    def awaited(self) -> _ByHandle:
+        """The same for async methods."""
+        return _ByHandle(self._caller.awaited)
 
     def call(self, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
         """`method(self, ...)`, where `self` is an exception."""

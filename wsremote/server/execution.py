@@ -93,6 +93,8 @@ class Execution(CallingBack):
         """
         codec, executed, snapshot = self.codec, False, None
         try:
+            if self.weakly.held:
+                self.weakly.let_go()
             buffers = self._buffers.pop(message.call) if message.transfers is not None else ()
             args, kwargs, origins = codec.decode_call(message.payload, buffers)
             containers = containers_of(args, kwargs, origins)
@@ -117,6 +119,8 @@ class Execution(CallingBack):
         message = message._replace(op=message.op - AWAIT)
         codec, executed, snapshot = self.codec, False, None
         try:
+            if self.weakly.held:
+                self.weakly.let_go()
             buffers = self._buffers.pop(message.call) if message.transfers is not None else ()
             args, kwargs, origins = codec.decode_call(message.payload, buffers)
             containers = containers_of(args, kwargs, origins)
@@ -166,7 +170,10 @@ class Execution(CallingBack):
         if self.watching.watched:
             # First: what is known to have left a container is no longer owned by it.
             self.watching.tell()
+        if self.weakly.held:
+            self.weakly.check()
         encoded = self.codec.encode_result(holder, containers)
+        self.weakly.returned(holder, self.lending.borrowed)
         size = len(encoded.payload) + len(changes or b"")
         if size > self._largest:
             self._refuse_size(f"the result of {message.name or message.target}", size)
@@ -182,6 +189,8 @@ class Execution(CallingBack):
         changes = None
         if self.watching.watched:
             self.watching.tell()
+        if self.weakly.held:
+            self.weakly.check()
         # Refusals come before any code of the target. Not isinstance, which asks the exception.
         executed = executed and not issubclass(type(error), (NotExposed, StaleHandle))
         if snapshot is not None and executed:

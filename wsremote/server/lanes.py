@@ -136,8 +136,8 @@ class Lane(Strand):
                 logger.exception("! lane %d of session %s", self.number, self.session.id)
 
     def _end(self) -> None:
-        self.session.lane_ended()
         self.output.close()
+        self.session.lane_ended()
 
     def execute(self, message: Exec) -> None:
         """Run a plain call between the steps of tasks."""

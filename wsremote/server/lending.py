@@ -184,4 +184,5 @@ class Lending:
     def clear(self) -> None:
         """Let go of everything: the session is over."""
         self._session.watching.clear()
+        self._session.weakly.clear()
         self.handles.clear()

@@ -6,29 +6,21 @@ pickled itself and nothing else, whatever a client may make of it meanwhile.
 
 from __future__ import annotations
 
-import hmac
 import io
 import itertools
 import pickle
-import secrets
 import weakref
 from typing import Any, Final
 
-from ..errors import NotExposed
+from ..codec.signing import Signer
 from ..tree.introspection import is_class, module_of
 from .definitions import is_defined
 
 __all__ = ["Pickles"]
 
-_HASH: Final = "sha256"
-_SIZE: Final = 32
 
-
-class Pickles:
+class Pickles(Signer):
     """Signs pickles, with a key of this process."""
-
-    def __init__(self) -> None:
-        self._key = secrets.token_bytes(_SIZE)
 
     def dump(self, value: object, protocol: int | None = None) -> bytes:
         """The pickle of an object, to be given to a client.
@@ -38,26 +30,7 @@ class Pickles:
         """
         written = io.BytesIO()
         _Pickler(written, protocol).dump(value)
-        data = written.getvalue()
-        return self._signature(data) + data
-
-    def load(self, signed: object) -> Any:
-        """The object that a signed pickle makes.
-
-        Raises:
-            NotExposed: This server has not made the pickle.
-            BaseException: What loading it raises.
-        """
-        if type(signed) is not bytes or not hmac.compare_digest(
-            signed[:_SIZE], self._signature(signed[_SIZE:])
-        ):
-            raise NotExposed(
-                "this pickle is not one that this server process has made, and it loads no other"
-            )
-        return pickle.loads(signed[_SIZE:])
-
-    def _signature(self, data: bytes) -> bytes:
-        return hmac.digest(self._key, data, _HASH)
+        return self.signed(written.getvalue())
 
 
 class _Pickler(pickle.Pickler):

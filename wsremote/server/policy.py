@@ -494,7 +494,7 @@ class Policy:
         home = module_of(cls) or ""
         if any(_is_inside(home, package) for package in self._packages):
             return not self._inventory.is_hidden(home, qualname_of(cls))
-        if home not in sys.modules:
+        if home and home not in sys.modules:
             # Named after a module that only the client has, so it was made for that.
             return True
         # Bases and metaclasses say whose a class is that was made elsewhere.

@@ -7,6 +7,7 @@ at a class here is static: it runs no descriptor, no `__getattr__` and no metacl
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import functools
 import string
@@ -89,6 +90,12 @@ _MODULE_MACHINERY: Final = frozenset(
 )
 
 _FUNCTION_NAMES: Final = ATTRIBUTES | {FLOW, "__dict__", "__dir__"}
+_OF_LOOPS: Final = frozenset(
+    [
+        *("create_future", "create_task", "call_soon", "call_later", "call_at"),
+        *("call_soon_threadsafe", "time", "is_running", "is_closed", "get_debug", "set_debug"),
+    ]
+)
 _OF_GENERATORS: Final = frozenset(["close", "__name__", "__qualname__", "__dir__"])
 
 
@@ -145,6 +152,8 @@ _RULES: Final[tuple[tuple[tuple[type, ...], TypeRule], ...]] = (
         (functools.partial, functools.partialmethod),
         TypeRule(_FUNCTION_NAMES | {"func", "args", "keywords"}, True),
     ),
+    # Others of their methods start processes and open files and sockets.
+    ((asyncio.AbstractEventLoop,), TypeRule(_OF_LOOPS)),
     (
         (types.GeneratorType, types.CoroutineType),
         TypeRule(_OF_GENERATORS | {"send", "throw"}),

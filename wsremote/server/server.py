@@ -24,8 +24,8 @@ from ..transport.poller import Poller
 from ..transport.requests import RequestRules, bearer_check, own_names
 from ..tree.inspector import inspect_packages
 from ..version import __version__
-from .dispatch import Dispatcher
 from .browsing import Browsing
+from .dispatch import Dispatcher
 from .output import OutputRouter
 from .pages import pages_of
 from .policy import Policy

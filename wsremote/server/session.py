@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..codec import wire
 from ..errors import ConnectionLost, LimitExceeded, RemoteProtocolError
+from ..protocol.handles import WEAK
 from ..protocol.messages import (
     Ack,
     Bye,
@@ -177,7 +178,7 @@ class Session(Execution):
                 wait.inbox.put(None)
         self._server.session_ended(self)
         self.chores.stop()
-        if len(self.lending.handles) or self.chores:
+        if len(self.lending.handles) or self.weakly.held or self.chores:
             # In a thread of its own: the finalizers of the objects are user code.
             name = f"wsremote-end-{self.id[:8]}"
             threading.Thread(target=self._let_go, name=name, daemon=True).start()
@@ -254,10 +255,19 @@ class Session(Execution):
             for pair in message.handles:
                 if type(pair) is not list or [*map(type, pair)] != [int, int]:
                     raise RemoteProtocolError("a release lists pairs of a handle and a count")
-                # In a list that is emptied: no variable of a receiver may be the last to name it.
-                value = [self.lending.handles.peek(pair[0])]
-                if self.lending.released(*pair):
-                    self.chores.add(value.clear)
+            self.release_in_order(message.handles)
+
+    def let_go_of(self, handles: list[list[int]]) -> None:
+        """Release handles; what nobody holds any more goes on a thread of its own."""
+        for pair in handles:
+            if pair[1] == WEAK:
+                self.weakly.gone(pair[0])
+                self.chores.add(self.weakly.let_go)
+                continue
+            # In a list that is emptied: no variable of a receiver may be the last to name it.
+            value = [self.lending.handles.peek(pair[0])]
+            if self.lending.released(*pair):
+                self.chores.add(value.clear)
 
     def _on_cancel(self, message: Cancel, reader: Lane | None) -> None:
         if not self._sequence.admit(message):

@@ -40,7 +40,7 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
     """
     connection, sequence = session.connection, session._sequence
     reading, sending, running = connection.reading, session._sending, session._running
-    watched = session.watching.watched
+    watched, weakly = session.watching.watched, session.weakly.held
     execute, lent = session._server.dispatcher.execute, session.lending.lent
     inbox, lanes = lane.inbox, session._lanes
     printed, flushing = lane.output.pieces, lane._flushing
@@ -80,6 +80,8 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
         # who sends one has received it before.
         try:
             reading.release()
+            if weakly:
+                session.weakly.let_go()
             holder = [execute(op, target, lent, name, args, {})]
             if type(holder[0]) in PLAIN_TYPES:
                 if watched:
@@ -107,7 +109,9 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
                 # Who holds the lock may have the output of this call in hand.
                 with flushing:
                     lane._printing = None
-            if reply is None and session.held:
+            if weakly:
+                session.weakly.check()
+            if reply is None and (session.held or weakly):
                 reply = Result, call, payload, None, None
             if reply is None:
                 connection.wait_for_room()

@@ -8,6 +8,7 @@ methods are callbacks. A function is a `ClientFunction`.
 from __future__ import annotations
 
 import dataclasses
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..codec.contents import BY_PATH, kind_of
@@ -19,13 +20,13 @@ from ..shallow.names import INTERNAL
 from ..shallow.proxies import Proxies
 from ..shallow.source import Functions
 from ..tree.info import InfoTree
-from ..tree.introspection import is_class
+from ..tree.introspection import is_class, namespace_of
 from .client_caller import ClientCaller
 from .client_containers import ask_always
 from .client_functions import ClientFunction, function_class
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import FunctionType, ModuleType
 
     from ..codec.originals import Original
@@ -46,12 +47,43 @@ _REFUSED: Final = frozenset(
     ]
 )
 
+_ANNOTATIONS: Final[Callable[[type], dict[str, Any]]] = vars(type)["__annotations__"].__get__
+
 _NOTHING: Final = InfoTree({"packages": [], "modules": [], "failures": {}}, lambda digest: b"")
 
 
 def _is_refused(name: str) -> bool:
     """Whether an attribute that the class does not list is missing without asking the client."""
     return name.startswith(INTERNAL) or name in _REFUSED
+
+
+class StandInClass(ShallowClass):
+    """The class of classes that stand for a client's: decorators read and change their bodies."""
+
+    __module__ = "builtins"
+
+    @property  # type: ignore[misc]
+    def __dict__(cls) -> Mapping[str, Any]:  # type: ignore[override]
+        """What its body has on the client."""
+        if type(cls._wsremote_path) is not int:
+            return namespace_of(cls)
+        return MappingProxyType(cls._wsremote_classes.caller.get(cls._wsremote_path, "__dict__"))
+
+    @property
+    def __annotations__(cls) -> dict[str, Any]:  # type: ignore[override]
+        """Those of its body."""
+        found: dict[str, Any]
+        if type(cls._wsremote_path) is int:
+            found = cls._wsremote_classes.caller.get(cls._wsremote_path, "__annotations__")
+        else:
+            found = _ANNOTATIONS(cls)
+        return found
+
+
+def _died(self: Any) -> None:
+    """`__del__` of stand-ins: nothing of the client's, which has its own."""
+    if self._wsremote_handle is not None:
+        type(self)._wsremote_classes.caller.died(self, self._wsremote_handle)
 
 
 class StandIns:
@@ -77,7 +109,9 @@ class StandIns:
         self.announced = Announced(self.class_at, self._build, limit)
         self._classes = Classes(self, Functions(self.caller), _is_refused)
         self._classes.asks_always = True
+        self._classes.usual_metaclass = StandInClass
         self._proxies = Proxies(self.caller)
+        self.caller.awaited.proxies = self._proxies
 
     # ---- of shallow.caller.Home: a client has no tree --------------------------------
 
@@ -129,6 +163,8 @@ class StandIns:
         )
         if kind_of(made) is not None:
             ask_always(made, self.caller)
+        if made.__weakrefoffset__:
+            type.__setattr__(made, "__del__", _died)
         return made
 
     def stand_in(self, handle: int, number: int, content: object = None) -> Any:

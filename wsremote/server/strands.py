@@ -7,9 +7,12 @@ it answers belongs to that, and runs here, in the thread that waits.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ctypes
 import logging
 import threading
+from collections import deque
 from contextvars import ContextVar
 from queue import SimpleQueue
 from threading import get_ident
@@ -21,19 +24,19 @@ from ..protocol.messages import Cancel, Exec, Fault, Result
 from .output import OutputBuffer, current_sink
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Iterator
 
     from .lanes import Lane
     from .session import Session
 
-__all__ = ["LINGER", "Inbox", "OwnStrand", "Strand", "Wait", "here", "task_strand"]
+__all__ = ["LINGER", "Inbox", "OwnStrand", "Strand", "TaskInbox", "Wait", "here", "task_strand"]
 
 logger = logging.getLogger("wsremote.server")
 
 LINGER: Final = 0.05
 """Seconds a thread waits at the connection for its next message before it leaves that to the
 poller."""
+
 
 class Inbox(Protocol):
     """What comes for one who waits for the client: a `SimpleQueue`, or one of a task."""
@@ -46,6 +49,41 @@ class Inbox(Protocol):
 
     def empty(self) -> bool:
         """Whether there is none."""
+
+
+class TaskInbox:
+    """An `Inbox` for a task, which does not block its loop.
+
+    Args:
+        loop: The task's.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._messages: deque[Exec | Result | Fault | Cancel | None] = deque()
+        self._arrived = asyncio.Event()
+
+    def put(self, message: Exec | Result | Fault | Cancel | None, /) -> None:
+        """Add a message, from any thread."""
+        self._messages.append(message)
+        with contextlib.suppress(RuntimeError):  # the loop was closed, and the task with it
+            self._loop.call_soon_threadsafe(self._arrived.set)
+
+    def get(self) -> Exec | Result | Fault | Cancel | None:
+        """Take the next, which is there."""
+        return self._messages.popleft()
+
+    def empty(self) -> bool:
+        """Whether there is none."""
+        return not self._messages
+
+    async def next(self) -> Exec | Result | Fault | Cancel | None:
+        """Wait for the next, and take it."""
+        while not self._messages:
+            self._arrived.clear()
+            if not self._messages:
+                await self._arrived.wait()
+        return self._messages.popleft()
 
 
 class Wait:
@@ -265,7 +303,7 @@ class Strand:
             if message is None:
                 raise SessionClosed(self.session.gone)
             if isinstance(message, Exec):
-                self._execute_nested(message)
+                self.execute_nested(message)
             elif not isinstance(message, Cancel):
                 wait.answer = message
                 # Nobody reads now, and others may wait.
@@ -284,7 +322,7 @@ class Strand:
             return True
         return False
 
-    def _execute_nested(self, message: Exec) -> None:
+    def execute_nested(self, message: Exec) -> None:
         """Run a call that the client has made inside of what this thread called."""
         self.flush_output()
         outer = current_sink.set(self.output)

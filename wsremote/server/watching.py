@@ -22,7 +22,7 @@ from ..codec.lowering import Terms
 from ..errors import ConnectionLost, EncodeError, LimitExceeded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from ..codec.exchange import Exchange
 
@@ -91,6 +91,10 @@ class Watching:
         """Whether the client mirrors a container, and needs to be sent no more than its handle."""
         found = self._by_identity.get(id(value))
         return found is not None and found.value is value and not found.kind.needs_content
+
+    def identities(self) -> Collection[int]:
+        """Ids of the containers that the client mirrors now."""
+        return frozenset(self._by_identity) if self._by_identity else ()
 
     def watch(self, handle: int, value: Any, content: Any) -> int:
         """The client is about to get the content of a container.

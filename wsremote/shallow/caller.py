@@ -11,7 +11,41 @@ if TYPE_CHECKING:
     from ..protocol.messages import Target
     from ..tree.info import InfoTree
 
-__all__ = ["Caller", "Home", "ServerCaller"]
+__all__ = ["AwaitedCaller", "Caller", "Home", "ServerCaller"]
+
+
+class AwaitedCaller(Protocol):
+    """Calls whose outcome is awaited on the other side: one message and one round trip.
+
+    In a thread with a running event loop they give a coroutine, which sends the message when it
+    is awaited. Elsewhere they wait, and give what comes of it.
+    """
+
+    @property
+    def is_in_loop(self) -> bool:
+        """Whether an event loop runs in this thread."""
+
+    def call(self, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
+        """`await target(*args, **kwargs)`."""
+
+    def call_method(
+        self, target: Target, name: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None
+    ) -> Any:
+        """`await target.name(*args, **kwargs)`."""
+
+    def special(self, target: Target, name: str, args: tuple[Any, ...]) -> Any:
+        """What comes of `__await__`, `__anext__`, `__aenter__` or `__aexit__`."""
+
+    def inherited(
+        self,
+        op: int,
+        target: Target,
+        name: str,
+        subject: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """`await super(...).name`."""
 
 
 class Caller(Protocol):
@@ -33,6 +67,14 @@ class Caller(Protocol):
     @property
     def closed(self) -> bool:
         """Whether the session is over."""
+
+    @property
+    def awaited(self) -> AwaitedCaller:
+        """The same calls, for async functions."""
+
+    @property
+    def coroutine_classes(self) -> set[type]:
+        """Takes the classes of coroutine objects, and of what else a call gives to be awaited."""
 
     def call(self, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
         """`target(*args, **kwargs)`: a function, a class, a callable object."""

@@ -31,6 +31,7 @@ from ..tree.nodes import (
     ReferenceNode,
     VariableNode,
 )
+from ..tree.signature import Annotation
 from .callables import (
     OWN_SIGNATURE,
     doc_of,
@@ -39,10 +40,12 @@ from .callables import (
     shows_own_signature,
 )
 from .class_data import field_reader, fields_of, generic_of, switches_of, type_parameters
+from .coroutines import asynchronous, is_coroutine_class, namespace_of_awaitables
 from .enumerations import Member
 from .foreign import forwarded_of, forwarding_node, local_base, twin_of
 from .instances import Instances
 from .metaclass import (
+    AskedMethod,
     ClassVariable,
     Lazy,
     LazyMethod,
@@ -95,6 +98,9 @@ class Classes:
         # Whether the other side is asked for all that describes a class or what is called: a
         # client's classes change while served code decorates them.
         self.asks_always = False
+        # Of classes whose metaclass is `type`. One that shadows what `type` has (`__dict__`) is
+        # read by completers as code to run: not for the client's.
+        self.usual_metaclass = ShallowClass
         # Defines a class that is derived here; a session's client sets what does it.
         self.subclass: Callable[..., Any] = _refuse_deriving
         self._home = home
@@ -145,7 +151,7 @@ class Classes:
             "_wsremote_node": node,
             OWN_CLASS: local if is_foreign else None,
             "_wsremote_construct": LazyMethod(
-                "_wsremote_construct", functools.partial(self._functions.constructor, node, scope)
+                "_wsremote_construct", functools.partial(self._constructor, node, scope)
             ),
         }
         bases = self._generic(node, bases, namespace)
@@ -179,6 +185,7 @@ class Classes:
             namespace["__class__"] = property(lambda self: twin)
         if "function" in node.traits:
             namespace |= namespace_of_functions(node)
+        namespace |= namespace_of_awaitables(node, self.caller, path)
         namespace |= self._own_names(node)
         namespace |= {n: None for n in node.unset if n in FORWARDED or goes_by_name(n)}
         metaclass = self._metaclass(node, resolve)
@@ -201,6 +208,8 @@ class Classes:
             self._forward(made, cls)
         for abstract in node.registered:
             register(made, abstract)
+        if is_coroutine_class(node):
+            self.caller.coroutine_classes.add(made)
         return made
 
     def renew(self, cls: ShallowClass, name: str) -> None:
@@ -210,8 +219,18 @@ class Classes:
                 name, cls._wsremote_path, {"__name__": cls.__module__}, cls.__qualname__
             )
             type.__setattr__(cls, name, made)
+        elif name in ("__init__", "__new__"):
+            node = dataclasses.replace(cls._wsremote_node, signature=None)
+            made = self._functions.constructor(node, {"__name__": cls.__module__})
+            type.__setattr__(cls, "_wsremote_construct", made)
         elif not is_dunder(name):
             put(cls, name, self.variable(name, None))
+
+    def _constructor(self, node: ClassNode, scope: dict[str, Any]) -> Any:
+        """Calls the class; arguments are checked here only where the signature stays true."""
+        if self.asks_always:
+            node = dataclasses.replace(node, signature=None)
+        return self._functions.constructor(node, scope)
 
     def _build_metaclass(
         self,
@@ -241,7 +260,9 @@ class Classes:
         """What stands for the metaclass of a class."""
         found = METACLASSES.get(node.metaclass)
         made = resolve(node.metaclass) if found is None else found
-        return made if is_class(made) and issubclass(made, ShallowClass) else ShallowClass
+        if not is_class(made) or not issubclass(made, ShallowClass) or made is ShallowClass:
+            return self.usual_metaclass
+        return made
 
     def _generic(
         self, node: ClassNode, bases: tuple[type, ...], namespace: dict[str, Any]
@@ -269,6 +290,9 @@ class Classes:
             made["__match_args__"] = node.fixed["__match_args__"]
         if "_fields" in node.fixed and "namedtuple" in node.traits:
             made["_fields"] = node.fixed["_fields"]
+        if "__annotations__" in node.fixed:
+            notes = [note.partition(": ") for note in node.fixed["__annotations__"]]
+            made["__annotations__"] = {name: Annotation(text) for name, _, text in notes}
         if node.fields:
             made["__dataclass_fields__"] = LazyOfClass("__dataclass_fields__", fields_of)
             made["__dataclass_params__"] = switches_of(node)
@@ -303,8 +327,9 @@ class Classes:
     ) -> Any:
         """What stands in the class's namespace for a member that is no class variable."""
         if isinstance(member, FunctionNode):
+            member = asynchronous(owner, member)
             method = functools.partial(self._functions.method, member, path, scope)
-            return LazyMethod(name, method)
+            return (AskedMethod if self.asks_always else LazyMethod)(name, method)
         if isinstance(member, PropertyNode):
             index = owner.fixed.get("_fields", ()).index
             if "namedtuple" in owner.traits and name in owner.fixed.get("_fields", ()):

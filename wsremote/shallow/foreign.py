@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from ..codec.carried import content_base
 from ..codec.contents import MUTABLE
-from ..codec.registry import ROOT_PACKAGES
 from ..codec.names import builtin_name
+from ..codec.registry import ROOT_PACKAGES
 from ..protocol.specials import FORWARDED
 from ..tree.introspection import flags_of, is_class, is_module, module_dict, namespace_of
 from ..tree.nodes import ClassNode, FunctionNode, Node

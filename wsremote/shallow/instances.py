@@ -74,8 +74,12 @@ class Instances:
         if stateless is not None:
             made["_wsremote_blank"] = stateless.__new__
         content = next(filter(None, map(_content, bases)), None)
-        if content is None or any(_content(base) is not None for base in shallow):
+        if content is None:
             return made
+        giving: Any = next((base for base in shallow if _content(base) is not None), None)
+        if giving is not None:
+            # Another shallow base may come before, whose objects have no content.
+            return {**made, "_wsremote_blank": giving._wsremote_blank}
         if content_base(content) is not None:
             made["_wsremote_blank"] = blank_of
         elif kind_of(content) is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import types
 from abc import ABCMeta
-from types import FunctionType, MappingProxyType
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..codec.hiding import hide_own_frames, hiding
@@ -19,18 +19,20 @@ from ..errors import EncodeError
 from ..protocol.messages import Op
 from ..tree.introspection import lookup, namespace_of
 from ..tree.signature import to_inspect
+from .looking import is_looked_at
 from .names import INTERNAL
 from .overriding import QUIET, Quiet, overridden
 
 if TYPE_CHECKING:
     import inspect
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from ..protocol.messages import Target
     from ..tree.nodes import ClassNode
     from .classes import Classes
 
 __all__ = [
+    "AskedMethod",
     "ClassVariable",
     "Lazy",
     "LazyMethod",
@@ -40,8 +42,6 @@ __all__ = [
     "mark_abstract",
     "put",
 ]
-
-_ANNOTATIONS: Final[Callable[[type], dict[str, Any]]] = vars(type)["__annotations__"].__get__
 
 # What Python itself sets on classes.
 _MACHINERY: Final = frozenset(["__abstractmethods__", "_abc_impl", "__parameters__"])
@@ -69,21 +69,25 @@ class ShallowClass(ABCMeta):
     # Has no file: notebooks would show ours as that of each class.
     __module__ = "builtins"
 
-    # What each class has, by the names that `names.INTERNAL` starts.
-    _wsremote_classes: Classes
-    # Its name on the wire: a path of the tree, or the handle of a class outside it.
-    _wsremote_path: Target
-    _wsremote_node: ClassNode
-    _wsremote_construct: Callable[..., Any]
-    _wsremote_blank: Callable[[type], Any]
+    if TYPE_CHECKING:
+        # Not in its `__annotations__`: a class that has none of its own would show those.
+        # What each class has, by the names that `names.INTERNAL` starts.
+        _wsremote_classes: Classes
+        # Its name on the wire: a path of the tree, or the handle of a class outside it.
+        _wsremote_path: Target
+        _wsremote_node: ClassNode
+        _wsremote_construct: Callable[..., Any]
+        _wsremote_blank: Callable[[type], Any]
+        _wsremote_defined: Subclassed | None
 
     # What has defined a class that is derived here; None for the other side's own.
-    _wsremote_defined: Subclassed | None = None
+    _wsremote_defined = None
 
     def __new__(
         mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **keywords: Any
     ) -> Any:
-        if mcls is ShallowClass and not any(isinstance(base, ShallowClass) for base in bases):
+        is_type = "_wsremote_path" not in namespace_of(mcls)
+        if is_type and not any(isinstance(base, ShallowClass) for base in bases):
             # It stands for `type` here: `type(cls)(name, (object,), namespace)`.
             return types.new_class(name, bases, keywords, lambda made: made.update(namespace))
         # The metaclass itself, where it is the server's and no base is.
@@ -138,23 +142,6 @@ class ShallowClass(ABCMeta):
         node = cls._wsremote_node
         return None if node.signature is None else to_inspect(node.signature)
 
-    @property
-    def __dict__(cls) -> Mapping[str, Any]:  # type: ignore[override]
-        """What its body has; of a client's class that is the client's, read by decorators."""
-        if cls._wsremote_classes.asks_always and type(cls._wsremote_path) is int:
-            found: dict[str, Any] = cls._wsremote_classes.caller.get(cls._wsremote_path, "__dict__")
-            return MappingProxyType(found)
-        return namespace_of(cls)
-
-    @property
-    def __annotations__(cls) -> dict[str, Any]:  # type: ignore[override]
-        found: dict[str, Any]
-        if cls._wsremote_classes.asks_always and type(cls._wsremote_path) is int:
-            found = cls._wsremote_classes.caller.get(cls._wsremote_path, "__annotations__")
-        else:
-            found = _ANNOTATIONS(cls)
-        return found
-
     @hiding
     def __getattr__(cls, name: str) -> Any:
         # A name that is there and comes here: the server has been asked for it, and had none.
@@ -188,7 +175,8 @@ class ShallowClass(ABCMeta):
             cls._wsremote_defined.remove(cls, name)
             return
         cls._wsremote_classes.caller.delete(cls._wsremote_path, name)
-        if name in namespace_of(cls):
+        # What reads it there finds from now on that it is gone, and still writes there.
+        if name in namespace_of(cls) and not isinstance(namespace_of(cls)[name], ClassVariable):
             type.__delattr__(cls, name)
 
     @hiding
@@ -270,6 +258,8 @@ class ClassVariable(property):
                 return caller.inherited(Op.GET, holder._wsremote_path, self._name, subject)
         if instance is not None or not isinstance(owner, ShallowClass):
             return super().__get__(instance, owner)
+        if is_looked_at():
+            return self  # `help` reads each three times, and shows what is known of it
         return owner._wsremote_classes.caller.get(owner._wsremote_path, self._name)
 
 
@@ -287,7 +277,7 @@ class Lazy:
         made = self._make()
         for home in owner.__mro__:
             if namespace_of(home).get(self._name) is self:
-                type.__setattr__(home, self._name, made)
+                put(home, self._name, made)
         bind = getattr(type(made), "__get__", None)
         return made if bind is None else bind(made, instance, owner)
 
@@ -296,6 +286,33 @@ class LazyMethod(Lazy):
     """The same for a method: programs use few of those that a class has."""
 
     __slots__ = ()
+
+
+class AskedMethod(Lazy):
+    """A method that is the other side's own function when it is read from the class.
+
+    Served code that reads one keeps it, and sets another in its place on the class.
+    """
+
+    __slots__ = ("__isabstractmethod__", "_made")
+
+    def __init__(self, name: str, make: Callable[[], Any]) -> None:
+        super().__init__(name, make)
+        self.__isabstractmethod__ = False
+        self._made: Any = None
+
+    @property
+    def made(self) -> Any:
+        """What calls it by its name."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    @hiding
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        if instance is None and type(owner._wsremote_path) is int:
+            return owner._wsremote_classes.caller.get(owner._wsremote_path, self._name)
+        return self.made.__get__(instance, owner)
 
 
 class LazyOfClass(Lazy):
@@ -327,7 +344,9 @@ def mark_abstract(cls: ShallowClass, name: str) -> None:
         member.__get__(None, cls)
         member = namespace_of(cls)[name]
     target: Any = None
-    if type(member) is property and isinstance(read := member.fget, FunctionType):
+    if type(member) is AskedMethod:
+        target = member
+    elif type(member) is property and isinstance(read := member.fget, FunctionType):
         # Getters are shared by all classes.
         target = FunctionType(read.__code__, read.__globals__, name, None, read.__closure__)
         copied = property(target, member.fset, member.fdel, member.__doc__)

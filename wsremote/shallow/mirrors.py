@@ -15,6 +15,7 @@ import types
 from typing import TYPE_CHECKING, Any, Final
 
 from ..codec.contents import MUTABLE, kind_of
+from ..codec.hiding import hiding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,7 +180,7 @@ def mirror_namespace(builtin: type, caller: Caller) -> dict[str, Any]:
         made["__repr__"] = _showing()
     made["__reduce_ex__"] = _reducing()
     made["__copy__"] = _copying()
-    made = {name: function for name, function in made.items() if hasattr(builtin, name)}
+    made = {name: hiding(function) for name, function in made.items() if hasattr(builtin, name)}
     for name, function in made.items():
         function.__name__, function.__qualname__ = name, f"{builtin.__qualname__}.{name}"
     if builtin is collections.defaultdict:

@@ -22,7 +22,9 @@ INTERNAL: Final = "_wsremote_"
 _PROBE_PREFIXES: Final = ("_ipython_", "_repr_", "_pytest", "_asyncio_", "_mock", INTERNAL)
 _PROBES: Final = frozenset(["getdoc", "_is_coroutine", "_partialmethod", "_dir_additions"])
 # What tools look for in any object. A class that has one lists it.
-_TOOLS: Final = frozenset(["__rich__", "__rich_repr__", "__rich_console__", "__html__"])
+_TOOLS: Final = frozenset(
+    ["__rich__", "__rich_repr__", "__rich_console__", "__html__", "__custom_documentations__"]
+)
 
 
 def is_dunder(name: str) -> bool:

@@ -122,6 +122,11 @@ class Proxies:
                 receipt.count += 1
             return proxy
 
+    def living(self, handle: int) -> Any:
+        """The proxy of a handle, if there is one; received no more often for that."""
+        receipt = self._receipts.get(handle)
+        return None if receipt is None else receipt.living
+
     def _died(self, receipt: _Receipt) -> None:
         """A proxy is gone. Runs anywhere: takes no lock and only appends.
 

@@ -18,6 +18,7 @@ from ..codec.hiding import hide_own_frames, hiding
 from ..codec.originals import ORIGINAL, Original
 from ..errors import WsRemoteError
 from ..protocol.messages import Op
+from ..protocol.specials import AWAITED
 from ..tree.introspection import lookup
 from .callables import is_asked_for
 from .looking import is_looked_at, is_signature_asked
@@ -229,7 +230,8 @@ class Attributes:
 
     def exiting(self, name: str, owner: Target) -> Any:
         """`__exit__`: the exception alone is sent, which has its class and traceback with it."""
-        special, inherited = self._caller.special, self._caller.inherited
+        caller = self._caller.awaited if name in AWAITED else self._caller
+        special, inherited = caller.special, caller.inherited
 
         @hiding
         def forward(

@@ -15,6 +15,7 @@ from types import CellType, CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..codec.hiding import hide_own_frames
+from ..protocol.specials import AWAITED
 from ..tree.introspection import is_name
 from ..tree.nodes import ClassNode, FunctionNode, Parameter, Signature
 from ..tree.signature import Annotation, Placeholder, to_inspect
@@ -34,8 +35,12 @@ _ANYTHING: Final = (Parameter("args", _VAR_POSITIONAL), Parameter("kwargs", _VAR
 _SELF: Final = Parameter("self", _POSITIONAL_ONLY)
 _CLS: Final = Parameter("cls", _POSITIONAL_ONLY)
 
-# A coroutine is awaited where it is made, so that a call gives its result.
-_FLAGS: Final = {"generator": inspect.CO_GENERATOR, "async generator": inspect.CO_ASYNC_GENERATOR}
+# What `inspect` goes by. To run, a generator or coroutine needs more than the flag.
+_FLAGS: Final = {
+    "async": inspect.CO_COROUTINE,
+    "generator": inspect.CO_GENERATOR,
+    "async generator": inspect.CO_ASYNC_GENERATOR,
+}
 
 _placeholder = functools.lru_cache(maxsize=16384)(Placeholder)
 _annotation = functools.lru_cache(maxsize=16384)(Annotation)
@@ -62,6 +67,11 @@ class Functions:
         }
         # What the bodies refer to. Not globals: these are the module's own, as at home.
         self._cells = {name: CellType(value) for name, value in values.items()}
+        # The same for what gives an awaitable.
+        awaited = caller.awaited
+        ways = (awaited.call, awaited.call_method, awaited.special, awaited.inherited)
+        of_ways = zip(("_call", "_method", "_special", "_inherited"), ways, strict=True)
+        self._async_cells = {**self._cells, **{name: CellType(way) for name, way in of_ways}}
         self._host = host_of(caller.url)
         self._name_of = name_of
 
@@ -96,7 +106,10 @@ class Functions:
     ) -> FunctionType:
         """A special method of the class `owner`, of that qualified name, forwarded as such."""
         parameters = (_SELF, _ANYTHING[0])
-        return self._make("special", parameters, name, owner, scope, f"{qualname}.{name}")
+        flow = "async" if name in AWAITED else ""
+        return self._make(
+            "special", parameters, name, owner, scope, f"{qualname}.{name}", flow=flow
+        )
 
     def constructor(self, node: ClassNode, scope: dict[str, Any]) -> FunctionType:
         """Calls the class that is its first argument; binds as the class's `__init__` does."""
@@ -125,8 +138,11 @@ class Functions:
             node.qualname,
             self._file(node),
             node.line or 1,
+            node.flow,
         )
         made.__doc__ = node.doc
+        if node.methods and type(path) is str:
+            self._give_methods(made, node, path if role == "function" else f"{path}.{node.name}")
         if signature is None:
             return made
         if parameters is None:
@@ -137,6 +153,19 @@ class Functions:
             notes["return"] = _annotation(signature.returns)
         made.__annotations__ = notes
         return made
+
+    def _give_methods(self, made: FunctionType, node: FunctionNode, path: str) -> None:
+        """What can be called on the other side's function, on the one that stands for it."""
+        for name in node.methods:
+            if is_name(name) and name[:1] != "_":
+                made.__dict__[name] = self._make(
+                    "staticmethod",
+                    _ANYTHING,
+                    name,
+                    path,
+                    made.__globals__,
+                    f"{node.qualname}.{name}",
+                )
 
     def _file(self, node: FunctionNode) -> str:
         """The name here of the file that a function is in."""
@@ -154,6 +183,7 @@ class Functions:
         qualname: str,
         file: str = "<wsremote>",
         line: int = 1,
+        flow: str = "",
     ) -> FunctionType:
         bare = template(role, tuple([(p.kind, p.default is not None) for p in parameters]))
         words: dict[str, Any] = {"<name>": name, "<path>": path}
@@ -166,9 +196,10 @@ class Functions:
             co_qualname=qualname,
             co_filename=file,
             co_firstlineno=line,
+            co_flags=bare.co_flags | _FLAGS.get(flow, 0),
         )
-        me = CellType()
-        cells = [me if free == "_me" else self._cells[free] for free in code.co_freevars]
+        me, ours = CellType(), self._async_cells if flow == "async" else self._cells
+        cells = [me if free == "_me" else ours[free] for free in code.co_freevars]
         made = FunctionType(code, scope, name, None, tuple(cells))
         me.cell_contents = made
         defaults = [

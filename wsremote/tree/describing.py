@@ -45,7 +45,7 @@ from .nodes import (
     ReferenceNode,
     VariableNode,
 )
-from .own_names import OPERATORS, is_own_data, own_names
+from .own_names import OPERATORS, is_own_data, is_set_on_instances, methods_of, own_names
 from .signature import signature_of
 from .traits import fields_of, fixed_of, traits_of
 
@@ -150,6 +150,7 @@ class Describer:
             _text(doc),
             file,
             line,
+            methods_of(value),
         )
 
     def lone_class(self, cls: type) -> ClassNode:
@@ -241,7 +242,7 @@ class Describer:
         body = qualname_of(owner) + "."
         defined: dict[str, Any] = {}
         assigned: dict[str, Any] = {}
-        of_classes = type in mro_of(owner)
+        of_classes = any(base is type for base in mro_of(owner))
         for name, value in namespace.items():
             # A property of a metaclass comes before whatever its classes have under the name.
             is_listed = name[:1] != "_" or (of_classes and type(value) is property)
@@ -273,6 +274,10 @@ class Describer:
         if kind is property or issubclass(kind, property):
             return _property(name, value)
         if kind is staticmethod or kind is classmethod:
+            if is_set_on_instances(owner, name):
+                # Called by its name alone, it would not be the instance's.
+                doc = _text(native_attribute(value.__func__, "__doc__"))
+                return PropertyNode(name, doc, None, True, asked=True)
             return self.function(name, value.__func__, module, qualname, kind.__name__)
         if kind is MethodDescriptorType:
             return self.function(name, value, module, qualname, "method")

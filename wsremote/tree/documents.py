@@ -123,6 +123,8 @@ def _write_function(node: FunctionNode, module: str, qualname: str, file: str | 
         data["flow"] = node.flow
     if node.signature is not None:
         data["signature"] = _write_signature(node.signature)
+    if node.methods:
+        data["methods"] = list(node.methods)
     _write_place(data, node, module, qualname, file)
     return data
 
@@ -334,6 +336,7 @@ def _read_function(
         _optional(data, "doc"),
         _optional(data, "file", file),
         _line(data),
+        _texts(data, "methods"),
     )
 
 

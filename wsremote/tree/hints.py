@@ -163,6 +163,7 @@ class _Lookup:
 
 def _module_of(scope: Mapping[str, Any]) -> Any:
     """The module object whose namespace a function has, through its loader."""
-    spec = dict.get(scope, "__spec__") if isinstance(scope, dict) else None
+    # That of a class has a `get` of its own: it is what its module's `__dict__` gives.
+    spec = scope.get("__spec__") if isinstance(scope, dict) else None
     loader = getattr(spec, "loader", None)
     return None if loader is None else loader.create_module(spec)

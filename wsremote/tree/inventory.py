@@ -59,7 +59,7 @@ class Inventory:
 
     def is_importable(self, module: str) -> bool:
         """Whether a submodule that was not imported at the start may be imported later."""
-        return self._visibility.is_walked(module) and not self._visibility.is_hidden(module)
+        return self._visibility.is_importable(module) and not self._visibility.is_hidden(module)
 
     def is_whole(self, module: str) -> bool:
         """Whether nothing of a module is hidden, so that its source may be shown."""

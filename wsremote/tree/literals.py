@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import types
+import typing
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
@@ -50,6 +51,8 @@ def annotation_text(value: Any) -> str:
     """The text of an annotation: `int`, `pkg.mod.C`, `list[int] | None`."""
     if type(value) is str:
         return value
+    if type(value) is typing.ForwardRef:
+        return value.__forward_arg__
     if value is None or value is type(None):
         return "None"
     if is_class(value):

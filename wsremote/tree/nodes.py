@@ -133,6 +133,7 @@ class FunctionNode:
         file: Source file as the server's `inspect.getsourcefile` gives it, relative to the
             folder that holds the top-level package; None for C code.
         line: First line of the source, from 1; None with `file`.
+        methods: What can be called on the function itself: `cache_clear`, `register`, `reduce`.
     """
 
     name: str
@@ -144,6 +145,7 @@ class FunctionNode:
     doc: str | None = None
     file: str | None = None
     line: int | None = None
+    methods: tuple[str, ...] = ()
     kind: ClassVar[str] = "function"
 
     def __str__(self) -> str:
@@ -229,7 +231,8 @@ class ClassNode:
             with (`Mapping.register`), beside those of its MRO.
         fixed: Tuples of names that Python reads from the class itself: `__match_args__`,
             `__slots__`, `__abstractmethods__`, `_fields`, `__parameters__` (`T`, `*Ts`, `**P`), and
-            which arguments of `@dataclass` were true as `__dataclass_params__`.
+            which arguments of `@dataclass` were true as `__dataclass_params__`; and as
+            `__annotations__` the class's own, as `name: text`.
         fields: Those of a dataclass, the inherited ones too.
     """
 

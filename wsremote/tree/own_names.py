@@ -1,5 +1,7 @@
 """Names with two underscores that instances of a class have, beside its special methods.
 
+And the names of what can be called on a function.
+
 Objects that wrap a function often pose as it: their class has a property `__name__`, or its
 `__init__` sets `self.__doc__`. A client has to know, since it answers for such names itself
 where it does not.
@@ -14,20 +16,38 @@ from types import (
     FunctionType,
     GetSetDescriptorType,
     MemberDescriptorType,
+    MethodDescriptorType,
     MethodType,
     WrapperDescriptorType,
 )
 from typing import Any, Final
 
-from .introspection import is_class, is_name, lookup, namespace_of
+from .introspection import (
+    instance_dict,
+    is_class,
+    is_function,
+    is_name,
+    lookup,
+    mro_of,
+    namespace_of,
+)
 
-__all__ = ["OPERATORS", "is_class_of_functions", "is_own_data", "own_names"]
+__all__ = [
+    "OPERATORS",
+    "holds_data",
+    "is_class_of_functions",
+    "is_own_data",
+    "is_set_on_instances",
+    "methods_of",
+    "own_names",
+]
 
 # What functions have and those may set that pose as functions.
 _POSING: Final = frozenset(
     [
         *("__name__", "__qualname__", "__module__", "__doc__", "__wrapped__", "__signature__"),
         *("__annotations__", "__defaults__", "__kwdefaults__", "__self__", "__func__"),
+        "__isabstractmethod__",
     ]
 )
 # Set by `functools.update_wrapper(self, function)`.
@@ -68,6 +88,23 @@ def is_class_of_functions(cls: type) -> bool:
     return type(lookup(cls, "__name__")) in _C_NAMES or lookup(cls, "cache_clear") is not None
 
 
+def methods_of(function: Any) -> tuple[str, ...]:
+    """Names of what can be called on a function: what a decorator set on it, or its class has."""
+    kind = type(function)
+    if kind is BuiltinFunctionType or kind is MethodType:
+        return ()
+    held = instance_dict(function)
+    names = [name for name, value in held.items() if is_function(value)] if held else []
+    if kind is not FunctionType:
+        # An `lru_cache`, a ufunc.
+        for base in mro_of(kind)[:-1]:
+            names += [n for n, v in namespace_of(base).items() if type(v) is MethodDescriptorType]
+    if not names:
+        return ()
+    public = [name for name in names if type(name) is str and name[:1] != "_" and is_name(name)]
+    return tuple(dict.fromkeys(public))
+
+
 def own_names(cls: type) -> Iterator[tuple[str, bool]]:
     """Names of the kind that the class's own code gives to its instances.
 
@@ -88,6 +125,16 @@ def own_names(cls: type) -> Iterator[tuple[str, bool]]:
             function = function.__func__
         if type(function) is FunctionType:
             yield from ((name, False) for name in _set_by(function))
+
+
+def is_set_on_instances(cls: type, name: str) -> bool:
+    """Whether the class's own code gives its instances something else under a member's name."""
+    for value in namespace_of(cls).values():
+        if type(value) is FunctionType and name in value.__code__.co_names:
+            for instruction in dis.get_instructions(value.__code__):
+                if instruction.opname == "STORE_ATTR" and instruction.argval == name:
+                    return True
+    return False
 
 
 def is_own_data(value: Any) -> bool:

@@ -14,9 +14,11 @@ from types import GenericAlias
 from typing import Any, Final
 
 from .introspection import (
+    annotations_of,
     class_path,
     flags_of,
     is_class,
+    is_name,
     lookup,
     module_of,
     mro_of,
@@ -88,6 +90,11 @@ def fixed_of(cls: type) -> Mapping[str, tuple[str, ...]]:
         parameters = namespace.get("__parameters__", ())
         if parameters:
             found["__parameters__"] = tuple(map(_parameter, parameters))
+    notes = [(name, note) for name, note in annotations_of(cls).items() if name[:1] != "_"]
+    if notes:
+        found["__annotations__"] = tuple(
+            [f"{name}: {annotation_text(note)}" for name, note in notes if is_name(name)]
+        )
     params = namespace.get("__dataclass_params__")
     if params is not None:
         switches = type(params).__slots__

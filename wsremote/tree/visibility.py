@@ -112,6 +112,12 @@ class Visibility:
                 return False
         return name != "__main__" and not self._is_module_hidden(module)
 
+    def is_importable(self, module: str) -> bool:
+        """Whether a submodule may be imported when a client names it: tests as well."""
+        if self._expose_patterns:
+            return self.is_walked(module)
+        return module.rpartition(".")[2] != "__main__" and not self._is_module_hidden(module)
+
     def is_exposed(self, module: str) -> bool:
         """Whether a module is served for itself, not only for some of its names."""
         return self._expose is None or self._expose(module)

@@ -1,0 +1,173 @@
+"""Lanes whose client's thread has a running event loop. Real sockets, message by message."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from local_server import PATIENCE, Local, RawClient, serving
+
+from wsremote.protocol.messages import AWAIT, Cancel, Exec, Fault, Leave, Op, Output, Result
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Local]:
+    """A server in this process, of a module with async functions."""
+    with serving(tmp_path) as local:
+        add_async_functions(local.module)
+        yield local
+
+
+@pytest.fixture
+def raw(local: Local) -> Iterator[RawClient]:
+    """A client that speaks message by message."""
+    with closing(RawClient(local)) as client:
+        yield client
+
+
+def add_async_functions(module: Any) -> None:
+    """What the served module has besides: found there by name, as the client calls it."""
+    events: dict[str, asyncio.Event] = {}
+
+    def event(name: str) -> asyncio.Event:
+        return events.setdefault(name, asyncio.Event())
+
+    async def pass_by(name: str) -> str:
+        print(f"{name} waits")
+        module.started.put(name)
+        try:
+            await event(name).wait()
+        except asyncio.CancelledError:
+            module.finished.put(f"{name} cancelled")
+            raise
+        return name
+
+    async def leave_task(name: str) -> None:
+        module.threads.append(asyncio.create_task(pass_by(name)))
+
+    def let_pass(name: str) -> bool:
+        event(name).set()
+        return _is_in_loop()
+
+    def is_in_loop() -> bool:
+        return _is_in_loop()
+
+    for function in (pass_by, leave_task, let_pass, is_in_loop):
+        function.__module__ = module.__name__
+        setattr(module, function.__name__, function)
+
+
+def _is_in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def call(raw: RawClient, number: int, function: str, *args: Any, lane: int, op: int = 0) -> None:
+    """Call a function of the served module; its answer is to be received."""
+    payload = raw.codec.encode_call(args, {}).payload
+    raw.send_numbered(
+        Exec, number, lane, None, Op.METHOD + op, raw.name, function, payload, None
+    )  # fmt: skip
+
+
+def answer(raw: RawClient) -> tuple[int, Any]:
+    """The next answer: its call, and its value, or whether it was cancelled."""
+    while True:
+        message = raw.receive()
+        if isinstance(message, Result):
+            return message.call, raw.codec.decode(message.payload)
+        if isinstance(message, Fault):
+            return message.call, b"CancelledError" in message.payload
+
+
+def test_awaited_calls_are_answered_as_they_end(local: Local, raw: RawClient) -> None:
+    """Three tasks of one lane; plain calls run between their steps, in the loop."""
+    for number, name in enumerate("abc", 1):
+        call(raw, number, "pass_by", name, lane=-1, op=AWAIT)
+        assert local.module.started.get(timeout=PATIENCE) == name
+    call(raw, 4, "let_pass", "c", lane=-1)
+    assert {answer(raw), answer(raw)} == {(4, True), (3, "c")}
+    call(raw, 5, "let_pass", "a", lane=-1)
+    assert {answer(raw), answer(raw)} == {(5, True), (1, "a")}
+    call(raw, 6, "let_pass", "b", lane=-1)
+    assert {answer(raw), answer(raw)} == {(6, True), (2, "b")}
+
+
+def test_the_loop_stands_still_for_calls_from_outside(local: Local, raw: RawClient) -> None:
+    """A task that waits goes on with the next call from a loop, and not before."""
+    call(raw, 1, "pass_by", "a", lane=-1, op=AWAIT)
+    assert local.module.started.get(timeout=PATIENCE) == "a"
+    call(raw, 2, "let_pass", "a", lane=1)
+    assert answer(raw) == (2, False)
+    call(raw, 3, "is_in_loop", lane=1)
+    assert answer(raw) == (3, False)
+    call(raw, 4, "is_in_loop", lane=-1)
+    assert {answer(raw), answer(raw)} == {(4, True), (1, "a")}
+
+
+def test_without_a_loop_what_is_awaited_runs_to_its_end(local: Local, raw: RawClient) -> None:
+    """In the order of the lane."""
+    call(raw, 1, "let_pass", "a", lane=1)
+    call(raw, 2, "pass_by", "a", lane=1, op=AWAIT)
+    call(raw, 3, "is_in_loop", lane=1)
+    assert [answer(raw) for _ in range(3)] == [(1, False), (2, "a"), (3, False)]
+
+
+def test_a_cancelled_task_answers(local: Local, raw: RawClient) -> None:
+    """One that waits, and one that was cancelled right behind its call."""
+    call(raw, 1, "pass_by", "a", lane=-1, op=AWAIT)
+    assert local.module.started.get(timeout=PATIENCE) == "a"
+    raw.send_numbered(Cancel, 1)
+    assert answer(raw) == (1, True)
+    assert local.module.finished.get(timeout=PATIENCE) == "a cancelled"
+    call(raw, 2, "wait", "door", lane=-1)
+    assert local.module.started.get(timeout=PATIENCE) == "door"
+    call(raw, 3, "pass_by", "b", lane=-1, op=AWAIT)
+    raw.send_numbered(Cancel, 3)
+    local.module.door("door").set()
+    assert [answer(raw), answer(raw)] == [(2, "door"), (3, True)]
+    assert local.module.started.empty()
+
+
+def test_output_goes_to_the_call_that_prints(tmp_path: Path) -> None:
+    """Of two tasks of one lane; before the answers."""
+    # Not in a fixture: pytest puts streams of its own in the place of the server's after that.
+    with serving(tmp_path) as local, closing(RawClient(local)) as raw:
+        add_async_functions(local.module)
+        for number, name in enumerate("ab", 1):
+            call(raw, number, "pass_by", name, lane=-1, op=AWAIT)
+        call(raw, 3, "let_pass", "b", lane=-1)
+        call(raw, 4, "let_pass", "a", lane=-1)
+        messages: list[Any] = []
+        while sum(isinstance(message, Result) for message in messages) < 4:
+            messages.append(raw.receive())
+    printed = [(m.call, m.text) for m in messages if isinstance(m, Output)]
+    assert sorted(printed) == [(1, "a waits\n"), (2, "b waits\n")]
+    for number in (1, 2):
+        kinds = [type(m) for m in messages if getattr(m, "call", 0) == number]
+        assert kinds == [Output, Result]
+
+
+@pytest.mark.parametrize("end", ["the thread", "the session"])
+def test_the_end_of_a_lane_cancels_its_tasks(local: Local, raw: RawClient, end: str) -> None:
+    """Calls that are awaited, and what they have left behind."""
+    call(raw, 1, "leave_task", "left", lane=-1, op=AWAIT)
+    call(raw, 2, "pass_by", "awaited", lane=-1, op=AWAIT)
+    started = {local.module.started.get(timeout=PATIENCE) for _ in range(2)}
+    assert started == {"left", "awaited"}
+    if end == "the thread":
+        raw.send_numbered(Leave, 1)
+    else:
+        raw.close()
+    finished = {local.module.finished.get(timeout=PATIENCE) for _ in range(2)}
+    assert finished == {"left cancelled", "awaited cancelled"}
+    for thread in local.threads():
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
