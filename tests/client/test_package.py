@@ -154,5 +154,10 @@ def test_classes_outside_the_tree_come_with_their_node(caller: Any, goods: Any) 
 
 def test_bases_that_are_not_served_are_classes_too(goods: Any) -> None:
     """A foreign base that cannot be taken from this Python is built from its node."""
-    assert [cls.__name__ for cls in goods.Keyed.__mro__] == ["Keyed", "OrderedDict", "dict", "object"]
+    assert [cls.__name__ for cls in goods.Keyed.__mro__] == [
+        "Keyed",
+        "OrderedDict",
+        "dict",
+        "object",
+    ]
     assert "move_to_end" in dir(goods.Keyed)

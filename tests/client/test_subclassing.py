@@ -65,7 +65,7 @@ def test_a_body_is_taken_apart(goods: Any, sent: list[Any]) -> None:
         ("plain", "staticmethod"),
         ("late", "cached"),
     ]
-    key, function_name, function, abstract = entries[1][2]
+    key, function_name, function, abstract, _ = entries[1][2]
     assert (function_name, function, abstract) == ("eat", Mine.__dict__["eat"], False)
     assert str(node.members[key].signature) == "(self, much: int = 1) -> int"  # type: ignore[union-attr]
     assert Mine._wsremote_path == 1000 + number

@@ -63,7 +63,7 @@ class Side:
         return handle, self.class_number(type(value))
 
     def lend_class(self, cls: type) -> tuple[int, int]:
-        handle, number = self.lend(cls)
+        handle, _ = self.lend(cls)
         self.sent[handle] -= 1
         return self.class_number(cls), handle
 

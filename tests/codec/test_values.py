@@ -246,7 +246,7 @@ class Point:
     [
         *(re.compile("a+", re.IGNORECASE), re.compile(b"a")),
         *(list[int], dict[str, list[int]], tuple[int, ...], int | None),
-        *(typing.List[int], typing.Optional[int], typing.Dict[str, typing.List[int]]),  # noqa: UP006, UP007, UP045
+        *(typing.List[int], typing.Optional[int], typing.Dict[str, typing.List[int]]),  # noqa: UP006, UP045
     ],
 )
 def test_patterns_and_types_with_arguments_are_values(pair: Any, value: Any) -> None:

@@ -10,7 +10,7 @@ from bareclient import BareClient, in_bare_client, open_bare_client
 from harness import start_server
 
 if TYPE_CHECKING:
-    import wsremote
+    pass
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-import wsremote
-
 
 def test_prints_come_in_order_with_the_result(pkg: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Before the call returns, between the caller's own prints."""

@@ -60,6 +60,9 @@ def test_properties_of_a_metaclass_in_derived_classes(runtime: Any) -> None:
     assert Mine.arity == 1
     assert Mine().arity == 3
     assert Mine()._private == "of the instance"
+    assert Mine()._kept == "of the base"
+    assert runtime.Applied()._kept == "of the class"
+    assert Mine._kept == runtime.Applied._kept == "of the metaclass"
 
 
 def test_unlisted_bases_are_one_class(runtime: Any) -> None:
@@ -67,6 +70,12 @@ def test_unlisted_bases_are_one_class(runtime: Any) -> None:
     assert isinstance(runtime.Less(), runtime._Ordered)
     assert runtime._Ordered in runtime.Less.__mro__
     assert type(runtime._Ordered()) is runtime._Ordered
+
+
+def test_unlisted_bases_that_are_read_first(runtime: Any) -> None:
+    """The same, if the private class comes before those that derive from it."""
+    private = runtime._Ordered
+    assert issubclass(runtime.Less, private)
 
 
 def test_time_zones_of_the_server(runtime: Any) -> None:

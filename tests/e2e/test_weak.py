@@ -114,6 +114,22 @@ def test_a_bound_method_shows_what_is_set_on_its_function(signals: Any) -> None:
         signals.marked(Receiver().__call__)
 
 
+def test_a_method_of_an_instance_shows_what_is_set_on_it(signals: Any) -> None:
+    """Also where it overrides one that has nothing set."""
+
+    class Base:
+        def method(self) -> int:
+            return 1
+
+    class Marked(Base):
+        def method(self) -> int:
+            return 2
+
+        method.mark = "set"  # type: ignore[attr-defined]
+
+    assert signals.mark_of_method(Marked(), "method") == ("set", 2)
+
+
 def test_served_code_sees_that_its_own_call_was_refused(signals: Any) -> None:
     """No frame below its own where the arguments are wrong; the client's where it raised."""
 

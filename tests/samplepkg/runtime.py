@@ -22,8 +22,20 @@ class Symbolic(type):
     def _private(cls) -> str:
         return f"of the class {cls.__name__}"
 
+    @property
+    def _kept(cls) -> str:
+        return "of the metaclass"
 
-class Expression(metaclass=Symbolic):
+
+class Root:
+    """Of no metaclass."""
+
+    @property
+    def _kept(self) -> str:
+        return "of the base"
+
+
+class Expression(Root, metaclass=Symbolic):
     """Whose instances have something else under the names of the metaclass's properties."""
 
     arity = 2
@@ -41,6 +53,12 @@ class Expression(metaclass=Symbolic):
     def twice(cls) -> str:
         """The name, twice."""
         return cls.__name__ * 2
+
+
+class Applied(Expression):
+    """Has data where its base has a property."""
+
+    _kept = "of the class"  # type: ignore[assignment]
 
 
 def function(name: str) -> Any:

@@ -57,6 +57,12 @@ def marked(function: Any) -> Any:
     return function.mark
 
 
+def mark_of_method(value: Any, name: str) -> tuple[Any, Any]:
+    """What is set on a method of an object, and what calling it gives."""
+    method = getattr(value, name)
+    return method.mark, method()
+
+
 def depth_of_refusal(function: Callable[..., Any]) -> int:
     """How deep below this function a TypeError of a call was raised."""
     try:

@@ -299,7 +299,7 @@ def test_a_pickle_is_loaded_by_its_server_alone(policy: Policy, lane: Lane) -> N
     for other in (data[:-1] + b"!", data[32:], b"", pickle.dumps(print), None):
         with pytest.raises(NotExposed, match="not one that this process has made"):
             lane.do(Op.LOAD, "", None, other)
-    with pytest.raises(NotExposed, match="not one that this server process has made"):
+    with pytest.raises(NotExposed, match="not one that this process has made"):
         Lane(policy).do(Op.LOAD, "", None, data)
 
 

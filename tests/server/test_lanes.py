@@ -109,8 +109,8 @@ def test_cancels_at_any_moment_leave_every_call_answered_once(local: Local, raw:
 def test_a_cancel_reaches_the_call_that_waits_for_a_callback(local: Local, raw: RawClient) -> None:
     """Also while a nested call runs on its thread: it ends when that has ended."""
     raw.send_numbered(Exec, 1, 1, None, 0, f"{raw.name}:call_twice", None, lending_call(raw), None)
-    callback = raw.receive()
-    assert isinstance(callback, Exec)
+    while not isinstance(callback := raw.receive(), Exec):
+        continue  # an acknowledgement, on a slow machine
     raw.call(2, "wait", "nested", parent=callback.call)
     assert local.module.started.get(timeout=PATIENCE) == "nested"
     raw.send_numbered(Cancel, 1)

@@ -264,7 +264,9 @@ def test_instance_data_that_the_class_knows_of(sample: Inventory) -> None:
     item = cls(sample, "values:Item")
     assert item.members["price"] == PropertyNode("price", None, "float", True, asked=True)
     assert item.members["shop"].kind == "variable"
-    assert cls(sample, "values:Point").members["y"] == PropertyNode("y", None, "int", False, asked=True)
+    assert cls(sample, "values:Point").members["y"] == PropertyNode(
+        "y", None, "int", False, asked=True
+    )
     assert str(item.signature) == (
         "(name: str, price: float = 0.0, tags: list[str] = <factory>) -> None"
     )

@@ -36,7 +36,6 @@ from ..protocol.reserved import is_reserved
 from ..protocol.specials import FLOW, FORWARDED
 from ..shallow.names import INTERNAL
 from ..tree.introspection import flow_of, instance_dict, is_class, namespace_of
-from ..tree.own_names import holds_data
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -201,7 +200,7 @@ def _admit(target: object, name: str, dunders: frozenset[str]) -> None:
     if _is_special(name):
         if issubclass(type(target), _FUNCTIONS):
             dunders &= _DESCRIBING | {"__call__", "__get__"}
-        if name not in dunders and not _holds_data(target, name):
+        if name not in dunders:
             raise AttributeError(f"{_label(target)} gives the server no {name!r}", name=name)
     elif issubclass(type(target), _FUNCTIONS) and name not in _set_on(target):
         if name not in ("cache_info", "cache_clear", "cache_parameters"):
@@ -213,13 +212,6 @@ def _set_on(function: Any) -> Collection[str]:
     if type(function) is MethodType:
         function = function.__func__
     return instance_dict(function) or ()
-
-
-def _holds_data(target: object, name: str) -> bool:
-    """Whether a name with two underscores is data of a class of the client."""
-    if issubclass(type(target), _FUNCTIONS):
-        return False
-    return holds_data(target if is_class(target) else type(target), name)
 
 
 def _admit_change(target: object, name: str) -> None:

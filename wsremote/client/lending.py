@@ -15,6 +15,7 @@ from ..protocol.handles import HandleTable
 from ..protocol.messages import ClassInfo
 from ..shallow.announced import DEFINED, Announced, Announcer
 from ..shallow.names import host_of
+from .marked_methods import with_marked_methods
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,7 +53,9 @@ class Lending:
         # Set as soon as the tree is there.
         self.shallow: ShallowPackage
         self._driver = driver
-        self._announcer = Announcer(self._announce, self._class_path, self.handles.keep)
+        self._announcer = Announcer(
+            self._announce, self._class_path, self.handles.keep, with_marked_methods
+        )
         # What the server has said of its classes.
         self._announced = Announced(self._class_at, self._build, _MOST_CLASSES)
 

@@ -37,6 +37,7 @@ class Announcer:
         path_of: The path of a class in the tree; None if it is in none.
         handle_of: The handle of a class outside the tree, with its number; None if the other
             side may not use the class itself.
+        described: What to say of a class that has a node.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class Announcer:
         send: Callable[[int, str, bytes | None, int | None], None],
         path_of: Callable[[type], str | None],
         handle_of: Callable[[type, int], int | None],
+        described: Callable[[type, ClassNode], ClassNode] = lambda cls, node: node,
     ) -> None:
         self._send = send
         self._path_of = path_of
         self._handle_of = handle_of
+        self._described = described
         # By id, for a class may hash as it likes; with the class, whose id it stays.
         self._numbers: dict[int, tuple[int, type]] = {}
         # The names under which classes are announced, by id: several may call themselves alike.
@@ -76,7 +79,7 @@ class Announcer:
                 is_known = module_of(base) == "builtins" and hasattr(builtins, name_of(base))
                 if not is_known and id(base) not in self._numbers:
                     self._announce(base)
-            node = document_of(describe_class(cls, self._paths))
+            node = document_of(self._described(cls, describe_class(cls, self._paths)))
             path = self._named(cls)
         number = len(self._numbers) + 1
         is_named = node is None and not path.startswith(DEFINED)

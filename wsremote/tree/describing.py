@@ -370,7 +370,7 @@ def _add_specials(cls: type, specials: list[str], unset: list[str]) -> None:
             continue
         if name in specials or name in unset:
             continue
-        if is_own_data(value) and name not in OPERATORS:
+        if (is_own_data(value) or is_class(value)) and name not in OPERATORS:
             # A slot or a property that an operator uses is a special method: `__call__`.
             continue
         if value is None:

@@ -24,7 +24,6 @@ from typing import Any, Final
 
 from .introspection import (
     instance_dict,
-    is_class,
     is_function,
     is_name,
     lookup,
@@ -34,7 +33,6 @@ from .introspection import (
 
 __all__ = [
     "OPERATORS",
-    "holds_data",
     "is_class_of_functions",
     "is_own_data",
     "is_set_on_instances",
@@ -54,18 +52,6 @@ _POSING: Final = frozenset(
 _WRAPPING: Final = ("__module__", "__name__", "__qualname__", "__doc__", "__wrapped__")
 _MAKING: Final = ("__init__", "__new__", "__setstate__")
 _READ_BY_CLIENTS: Final = _POSING | {"__array_priority__"}
-# Data of classes that Python itself puts there, or reads from them.
-_PYTHONS: Final = frozenset(
-    [
-        *("__dict__", "__weakref__", "__module__", "__doc__", "__slots__", "__match_args__"),
-        *("__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__"),
-        *("__signature__", "__text_signature__", "__type_params__", "__static_attributes__"),
-        *("__class__", "__qualname__", "__name__", "__orig_bases__", "__parameters__"),
-        *("__abstractmethods__", "__dataclass_fields__", "__dataclass_params__", "__hash__"),
-        *("__firstlineno__", "__classcell__", "__isabstractmethod__", "__protocol_attrs__"),
-        *("__non_callable_proto_members__", "__final__", "__basicsize__", "__itemsize__"),
-    ]
-)
 _C_NAMES: Final = (GetSetDescriptorType, MemberDescriptorType)
 _DATA_DESCRIPTORS: Final = (property, *_C_NAMES)
 
@@ -116,9 +102,6 @@ def own_names(cls: type) -> Iterator[tuple[str, bool]]:
         if name in _READ_BY_CLIENTS and is_own_data(value):
             kind = type(value)
             yield name, kind is not property and kind not in _C_NAMES
-        elif _is_special(name) and name not in _PYTHONS and _is_plain_data(value):
-            # `__tablename__ = "users"`: for the class as for its instances.
-            yield name, True
     for maker in _MAKING:
         function = namespace.get(maker)
         if type(function) is staticmethod:
@@ -140,23 +123,6 @@ def is_set_on_instances(cls: type, name: str) -> bool:
 def is_own_data(value: Any) -> bool:
     """Whether what a class has under such a name are data of its instances."""
     return issubclass(type(value), _DATA_DESCRIPTORS) or type(value) in (int, float)
-
-
-def _is_plain_data(value: Any) -> bool:
-    """Whether what a class has under such a name is neither called nor bound: a text, a class."""
-    if value is None or is_class(value):
-        return value is not None
-    kind = type(value)
-    return lookup(kind, "__call__") is None and lookup(kind, "__get__") is None
-
-
-def holds_data(cls: type, name: str) -> bool:
-    """Whether a class has data under a name with two underscores that is none of Python's."""
-    return name not in _PYTHONS and _is_plain_data(lookup(cls, name))
-
-
-def _is_special(name: str) -> bool:
-    return name[:2] == name[-2:] == "__" and len(name) > 4 and is_name(name)
 
 
 def _set_by(function: Any) -> Iterator[str]:
