@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import ctypes
 import functools
 import gc
 import inspect
@@ -339,6 +340,32 @@ def test_a_module_is_held_only(guests: Any) -> None:
     assert guests.identity(os) is os
     with pytest.raises(wsremote.NotExposed, match="is closed to the server"):
         guests.attribute(os, "environ")
+
+
+class _Measured(type):
+    """A metaclass below which a plain class stands."""
+
+    def __len__(cls) -> int:
+        return 3
+
+
+def test_objects_of_classes_with_a_metaclass_over_a_plain_base(guests: Any) -> None:
+    """Each class's own metaclass stands there, where that of its base is `type`."""
+
+    class Plain:
+        pass
+
+    class Sized(Plain, metaclass=_Measured):
+        def __call__(self) -> str:
+            return "called"
+
+    assert guests.call(Sized()) == "called"
+    assert guests.call(len, Sized) == 3
+    root = ctypes.CDLL(None).sqrt
+    root.restype, root.argtypes = ctypes.c_double, (ctypes.c_double,)
+    assert guests.call(root, 16.0) == 4.0
+    assert guests.identity(root) is root
+    assert guests.attribute(ctypes.c_int(3), "value") == 3
 
 
 def test_each_operation_is_one_message(guests: Any, remote: wsremote.Session) -> None:

@@ -251,9 +251,10 @@ class Classes:
             "_wsremote_construct": class_or_object,
             **namespace_of_metaclass(node, self._functions, self.caller, path, scope),
         }
-        kept = by_identity([base for base in bases if issubclass(base, ShallowClass)])
+        usual = self.usual_metaclass
+        kept = [usual if b is ShallowClass else b for b in bases if issubclass(b, ShallowClass)]
         return _create(
-            self._metaclass(node, resolve), node.name, kept or (ShallowClass,), namespace
+            self._metaclass(node, resolve), node.name, by_identity(kept) or (usual,), namespace
         )
 
     def _metaclass(self, node: ClassNode, resolve: Resolve) -> type[ShallowClass]:
