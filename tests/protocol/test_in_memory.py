@@ -25,7 +25,7 @@ from wsremote.protocol.messages import (
     Result,
     Welcome,
 )
-from wsremote.protocol.opening import ClientOpening, ServerOpening
+from wsremote.protocol.opening import ClientOpening, Opening, ServerOpening
 from wsremote.protocol.proof import Credential
 from wsremote.protocol.sequence import Sequence
 from wsremote.transport.memory import MemoryConnection, MemoryPair, memory_pair
@@ -41,9 +41,22 @@ class Side:
         self.sequence = Sequence()
 
     def send(self, cls: Any, *fields: Any) -> None:
-        """Number a message and send it."""
-        self.connection.send(wire.write(cls(*self.sequence.number(), *fields)))
-        self.sequence.left()
+        """Number a message, keep it and write it."""
+        sequence = self.sequence
+        seq = sequence.sent + 1
+        sequence.keep(seq, wire.write(cls(seq, sequence.received, *fields)))
+        self.write()
+
+    def write(self) -> None:
+        """Write what the connection of this moment was not given."""
+        for seq, data in self.sequence.unwritten():
+            self.connection.send(data)
+            self.sequence.wrote(seq)
+
+    def resume(self, connection: MemoryConnection, received: int) -> None:
+        """Go on over another connection."""
+        self.connection = connection
+        self.sequence.resume(received)
 
     def receive(self) -> list[Message]:
         """Everything that has come."""
@@ -94,9 +107,8 @@ class Client(Side):
         super().__init__(connection)
         self.server = server
         self.calls = 0
-        opening = ClientOpening(
-            TOKEN, nonce=b"c" * 32, open_nonce=b"o" * 16, attach=1, tree="", installed={}, client={}
-        )
+        purpose = Opening(b"o" * 16, 1, "", {}, {})
+        opening = ClientOpening(TOKEN, nonce=b"c" * 32, purpose=purpose)
         connection.send(wire.write(opening.start()))
         server.step()
         [challenge] = self.receive()
@@ -108,9 +120,17 @@ class Client(Side):
 
     def execute(self, op: Op, target: str | int) -> int:
         """One call and its answer."""
+        self.begin(op, target)
+        self.server.step()
+        return self.answer()
+
+    def begin(self, op: Op, target: str | int) -> None:
+        """Send a call."""
         self.calls += 1
         self.send(Exec, self.calls, 1, None, int(op), target, None, b"", None)
-        self.server.step()
+
+    def answer(self) -> int:
+        """What came of it."""
         results = [each for each in self.receive() if isinstance(each, Result)]
         answers = [each for each in results if self.sequence.admit(each)]
         assert [answer.call for answer in answers] == [self.calls]
@@ -165,3 +185,28 @@ def test_a_cut_ends_both_sides(client: Client, pair: MemoryPair) -> None:
             side.receive()
         with pytest.raises(ConnectionLost):
             side.send(Release, [[1, 1]])
+
+
+@pytest.mark.parametrize("lost", ["call", "answer"])
+def test_a_cut_call_is_executed_once(client: Client, pair: MemoryPair, lost: str) -> None:
+    """Cut before the server has it, and cut before the client has its answer."""
+    server = client.server
+    counter = client.execute(Op.CALL, "pkg:Counter")
+    with pair.drop():
+        if lost == "call":
+            client.begin(Op.METHOD, counter)
+    if lost == "answer":
+        client.begin(Op.METHOD, counter)
+        with pair.drop():
+            server.step()
+    pair.cut()
+    second = memory_pair()
+    has, lacks = client.sequence.received, server.sequence.received
+    client.resume(second.client, lacks)
+    server.resume(second.server, has)
+    client.write()
+    server.write()
+    server.step()
+    assert client.answer() == 1
+    assert server.executed == [1, 2]
+    assert client.execute(Op.METHOD, counter) == 2

@@ -14,14 +14,17 @@ from wsremote.protocol.messages import (
     Ack,
     Challenge,
     Exec,
+    Gone,
     Hello,
     Message,
     Open,
     Refused,
+    Resume,
+    Resumed,
     Welcome,
 )
-from wsremote.protocol.opening import ClientOpening, ServerOpening
-from wsremote.protocol.proof import Credential
+from wsremote.protocol.opening import ClientOpening, Opening, Resumption, ServerOpening
+from wsremote.protocol.proof import Credential, resume_proof, resumed_proof
 from wsremote.protocol.states import State
 
 WELCOME = Welcome("5e55", b"secret", "tree", None, {}, {})
@@ -30,9 +33,14 @@ EXEC = Exec(1, 0, 1, 1, None, 0, "os:system", None, b"", None)
 
 def client(token: str = "right") -> ClientOpening:
     """A client's half."""
-    return ClientOpening(
-        token, nonce=b"c" * 32, open_nonce=b"o" * 16, attach=1, tree="", installed={}, client={}
-    )
+    purpose = Opening(b"o" * 16, 1, "tree", {"numpy": "2"}, {"pid": 7})
+    return ClientOpening(token, nonce=b"c" * 32, purpose=purpose)
+
+
+def returning(token: str = "right", attach: int = 2) -> ClientOpening:
+    """A client's half that wants its session again."""
+    purpose = Resumption("5e55", b"secret", attach, 17, [[3, 400]], {"pid": 7})
+    return ClientOpening(token, nonce=b"c" * 32, purpose=purpose)
 
 
 def server(token: str = "right") -> ServerOpening:
@@ -48,7 +56,9 @@ def test_both_sides_with_the_token_open() -> None:
     assert isinstance(challenge, Challenge)
     request = one.receive(challenge)
     assert isinstance(request, Open)
+    assert request[1:] == (b"o" * 16, 1, "tree", {"numpy": "2"}, {"pid": 7})
     assert other.receive(request) is request
+    assert other.key_id == Credential.from_token("right").key_id
     assert one.receive(WELCOME) is WELCOME
     assert one.state is other.state is State.OPEN
 
@@ -122,6 +132,76 @@ def test_a_server_takes_nothing_but_open_after_hello(message: Message) -> None:
 def test_a_client_takes_nothing_before_the_proof(message: Message) -> None:
     """A welcome without a challenge is an impostor's."""
     one = client()
+    one.start()
+    with pytest.raises(RemoteProtocolError, match="greeted"):
+        one.receive(message)
+
+
+def come_back() -> tuple[ClientOpening, ServerOpening, Resume]:
+    """Both halves of an opening, as far as the client's request."""
+    one, other = returning(), server()
+    challenge = other.receive(one.start())
+    assert isinstance(challenge, Challenge)
+    request = one.receive(challenge)
+    assert isinstance(request, Resume)
+    assert other.receive(request) is request
+    return one, other, request
+
+
+def test_a_client_comes_back() -> None:
+    """The same four messages, with a proof of the session's secret for this very conversation."""
+    one, other, request = come_back()
+    proof = resume_proof(b"secret", other.said, "5e55", 2, 17, [[3, 400]])
+    assert request[1:] == ("5e55", proof, 2, 17, [[3, 400]], {"pid": 7})
+    answer = Resumed(resumed_proof(b"secret", other.said, 9, [[1, 2]]), 9, [[1, 2]], 1500)
+    assert one.receive(answer) is answer
+    assert one.state is State.OPEN
+    assert one.epoch == b"e" * 16
+
+
+def test_a_client_hears_that_its_session_is_gone() -> None:
+    """In place of the answer that it goes on."""
+    one, _, _ = come_back()
+    answer = Gone("expired", "it expired", 9, [], [])
+    assert one.receive(answer) is answer
+    assert one.state is State.CLOSED
+
+
+@pytest.mark.parametrize("wrong", [(8, [[1, 2]]), (9, [[1, 3]]), (9, [])])
+def test_a_wrong_number_in_the_answer_is_noticed(wrong: tuple[int, list[list[int]]]) -> None:
+    """Messages would be forgotten that the server lacks."""
+    one, other, _ = come_back()
+    proof = resumed_proof(b"secret", other.said, 9, [[1, 2]])
+    with pytest.raises(RemoteProtocolError, match="not what the server has sent"):
+        one.receive(Resumed(proof, *wrong, 0))
+
+
+def test_a_session_secret_is_no_token() -> None:
+    """Who has the secret alone is refused as any stranger."""
+    one, other = returning("wrong"), server()
+    other.receive(one.start())
+    answer = other.receive(Resume(b"x" * 32, "5e55", b"", 2, 0, [], {}))
+    assert isinstance(answer, Refused)
+    assert answer.code == "token"
+
+
+def test_what_was_said_on_one_connection_is_refused_on_another() -> None:
+    """A box in between that repeats a client's opening gets no session."""
+    one, other = client(), server()
+    hello = one.start()
+    challenge = other.receive(hello)
+    assert isinstance(challenge, Challenge)
+    request = one.receive(challenge)
+    assert isinstance(request, Open)
+    again = ServerOpening(Credential.from_token("right"), nonce=b"t" * 32, epoch=b"e" * 16)
+    again.receive(hello)
+    assert isinstance(again.receive(request), Refused)
+
+
+@pytest.mark.parametrize("message", [Resumed(b"", 0, [], 0), Gone("expired", "", None, None, None)])
+def test_a_client_takes_no_answer_before_the_proof(message: Message) -> None:
+    """An impostor must not make it believe that its session is gone, or goes on."""
+    one = returning()
     one.start()
     with pytest.raises(RemoteProtocolError, match="greeted"):
         one.receive(message)

@@ -26,6 +26,7 @@ __all__ = [
     "NUMBERS",
     "PROTOCOL_VERSION",
     "SHAPES",
+    "SHUTDOWN",
     "TYPES",
     "Ack",
     "Bye",
@@ -37,6 +38,7 @@ __all__ = [
     "Exec",
     "Fault",
     "Fetch",
+    "Gone",
     "Hello",
     "Leave",
     "Message",
@@ -49,13 +51,19 @@ __all__ = [
     "Pong",
     "Refused",
     "Release",
+    "Replaced",
     "Result",
+    "Resume",
+    "Resumed",
     "Target",
     "Warned",
     "Welcome",
 ]
 
 PROTOCOL_VERSION: Final = 1
+
+SHUTDOWN: Final = "the server is shutting down"
+"""The reason of the `Bye` of a server that ends."""
 
 Target = str | int
 """What an exec message is about: a handle, or a name of the tree (`pkg.mod:C`, `pkg.mod`)."""
@@ -134,6 +142,52 @@ class Welcome(NamedTuple):
     modules: dict[str, Any] | None
     limits: dict[str, int]
     server: dict[str, Any]
+
+
+class Resume(NamedTuple):
+    """Client, instead of `Open`: the same session again, over this connection.
+
+    `secret_proof` proves that it is the client that was welcomed. `attach` is above that of
+    every attempt before. `received` is the highest `seq` it has, `transfers` the bytes it has
+    of each buffer that no message has claimed: `[transfer, bytes]`.
+    """
+
+    proof: bytes
+    session: str
+    secret_proof: bytes
+    attach: int
+    received: int
+    transfers: list[list[int]]
+    client: dict[str, Any]
+
+
+class Resumed(NamedTuple):
+    """Server, in answer: the session goes on. `received` and `transfers` as above.
+
+    `proof` is that of the session's secret over them. `detached` is how long there was no
+    connection, in milliseconds.
+    """
+
+    proof: bytes
+    received: int
+    transfers: list[list[int]]
+    detached: int
+
+
+class Gone(NamedTuple):
+    """Server, instead of `Resumed`: there is no such session any more.
+
+    `why` is one of the words of `docs/protocol.md`, `text` says it to the user. `received` is
+    the highest `seq` that it had admitted, and `executed` the calls among those that have
+    ended without the client's knowing; `started` those that had begun and not ended. None
+    where the server does not know.
+    """
+
+    why: str
+    text: str
+    received: int | None
+    executed: list[int] | None
+    started: list[int] | None
 
 
 class Fetch(NamedTuple):
@@ -292,6 +346,12 @@ class Pong(NamedTuple):
     ack: int
 
 
+class Replaced(NamedTuple):
+    """Server: another connection carries the session now, of the client that `by` describes."""
+
+    by: dict[str, Any]
+
+
 class Bye(NamedTuple):
     """The session ends now, and why. What it holds is freed."""
 
@@ -304,6 +364,9 @@ Message = (
     | Refused
     | Open
     | Welcome
+    | Resume
+    | Resumed
+    | Gone
     | Fetch
     | Modules
     | Exec
@@ -320,6 +383,7 @@ Message = (
     | Ack
     | Ping
     | Pong
+    | Replaced
     | Bye
 )
 
@@ -337,6 +401,9 @@ TYPES: Final[dict[int, type[Message]]] = {
     5: Welcome,
     6: Fetch,
     7: Modules,
+    8: Resume,
+    9: Resumed,
+    10: Gone,
     16: Exec,
     17: Result,
     18: Fault,
@@ -352,6 +419,7 @@ TYPES: Final[dict[int, type[Message]]] = {
     34: Ping,
     35: Pong,
     36: Bye,
+    37: Replaced,
 }
 NUMBERS: Final[dict[type[Message], int]] = {cls: number for number, cls in TYPES.items()}
 

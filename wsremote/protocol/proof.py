@@ -16,6 +16,11 @@ A short token of a user's own choice is weaker than all this: the key id and the
 visible on a plain connection, so whoever reads them can try tokens at home, as fast as their
 machines hash. Use the token that the server makes, or one as long.
 
+Who resumes a session proves as well that it holds the secret that the session was opened
+with, and the server that it has kept it: HMACs over the transcript and the numbers from which each
+side goes on. The client's proof of the token is needed as well, so that a token that was taken
+back resumes nothing, and a session is not everybody's who has the token.
+
 Nothing here draws random numbers: nonces are arguments, of `NONCE_SIZE` bytes.
 """
 
@@ -29,7 +34,15 @@ from typing import Final
 
 from ..errors import AuthenticationFailed
 
-__all__ = ["NONCE_SIZE", "REFUSAL", "ClientProof", "Credential", "transcript"]
+__all__ = [
+    "NONCE_SIZE",
+    "REFUSAL",
+    "ClientProof",
+    "Credential",
+    "resume_proof",
+    "resumed_proof",
+    "transcript",
+]
 
 NONCE_SIZE: Final = 32
 """Bytes of a nonce: drawn by each side for each connection, and never used again."""
@@ -73,6 +86,35 @@ def transcript(
     # Each field with its length: no two openings have the same bytes.
     parts = [part for data in fields for part in (struct.pack("!I", len(data)), data)]
     return b"wsremote\0" + b"".join(parts)
+
+
+def resume_proof(
+    secret: bytes,
+    transcript: bytes,
+    session: str,
+    attach: int,
+    received: int,
+    transfers: list[list[int]],
+) -> bytes:
+    """A client's proof for one resuming of a session; it covers what it says of its state.
+
+    Args:
+        secret: Of the welcome.
+        transcript: What both sides have said on this connection.
+        session: Which session.
+        attach: The number of the attempt.
+        received: Highest `seq` that it has.
+        transfers: Bytes that it has of buffers.
+    """
+    said = f"resume {session} {attach} {received} {transfers}".encode("utf-8", "surrogatepass")
+    return hmac.digest(secret, transcript + said, "sha256")
+
+
+def resumed_proof(
+    secret: bytes, transcript: bytes, received: int, transfers: list[list[int]]
+) -> bytes:
+    """The server's proof in answer: a wrong byte in its numbers would lose messages."""
+    return hmac.digest(secret, transcript + f"resumed {received} {transfers}".encode(), "sha256")
 
 
 @dataclass(frozen=True, slots=True)

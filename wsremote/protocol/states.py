@@ -15,6 +15,9 @@ Theory of operation
      |                  <------    OPEN
     OPEN
 
+A client that had a session says Resume in place of Open, and is told Resumed or Gone in place
+of Welcome.
+
 Either side ends an open session with Bye. Refused ends an opening, in any state before
 OPEN. Nothing but Hello and Open is looked at before the client has proved itself, and
 nothing but Challenge, Welcome and Refused before the server has.
@@ -40,6 +43,7 @@ from .messages import (
     Exec,
     Fault,
     Fetch,
+    Gone,
     Hello,
     Leave,
     Modules,
@@ -49,7 +53,10 @@ from .messages import (
     Pong,
     Refused,
     Release,
+    Replaced,
     Result,
+    Resume,
+    Resumed,
     Warned,
     Welcome,
 )
@@ -79,15 +86,21 @@ _BOTH_WAYS: Final = (Exec, Result, Fault, Release, Cancel, Leave, Chunk, ClassIn
 # What each side accepts from the other, and the state it is in afterwards.
 CLIENT: Final[Table] = {
     State.GREETED: {Challenge: State.OPENING, Refused: State.CLOSED},
-    State.OPENING: {Welcome: State.OPEN, Refused: State.CLOSED},
+    State.OPENING: {
+        Welcome: State.OPEN,
+        Resumed: State.OPEN,
+        Gone: State.CLOSED,
+        Refused: State.CLOSED,
+    },
     State.OPEN: {
         **dict.fromkeys((*_BOTH_WAYS, Output, Warned, Changes, Modules), State.OPEN),
         Bye: State.CLOSED,
+        Replaced: State.CLOSED,
     },
 }
 SERVER: Final[Table] = {
     State.NEW: {Hello: State.GREETED},
-    State.GREETED: {Open: State.OPEN},
+    State.GREETED: {Open: State.OPEN, Resume: State.OPEN},
     State.OPEN: {
         **dict.fromkeys((*_BOTH_WAYS, Fetch), State.OPEN),
         Bye: State.CLOSED,

@@ -10,18 +10,34 @@ from .messages import Chunk
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["CHUNK_SIZE", "Transfers", "chunks_of"]
+__all__ = ["CHUNK_SIZE", "Transfers", "chunks_of", "withdrawal"]
 
 CHUNK_SIZE: Final = 256 * 1024
 """Bytes of a chunk: what a small message may have to wait behind."""
 
+_WITHDRAWN: Final = -1
+"""In place of the size of a buffer."""
 
-def chunks_of(transfer: int, buffer: memoryview | bytes | bytearray) -> Iterator[Chunk]:
-    """One buffer as the chunks that carry it; an empty buffer is one empty chunk."""
+
+def chunks_of(
+    transfer: int, buffer: memoryview | bytes | bytearray, start: int = 0
+) -> Iterator[Chunk]:
+    """One buffer as the chunks that carry it; an empty buffer is one empty chunk.
+
+    Args:
+        transfer: Its number.
+        buffer: Any number of bytes.
+        start: How many of them the other side has.
+    """
     view = memoryview(buffer).cast("B")
     total = len(view)
-    for offset in range(0, total, CHUNK_SIZE) or (0,):
+    for offset in range(start, total, CHUNK_SIZE) or (() if start else (0,)):
         yield Chunk(transfer, total, offset, bytes(view[offset : offset + CHUNK_SIZE]))
+
+
+def withdrawal(transfer: int) -> Chunk:
+    """No message will claim this buffer: what has come of it need not be kept."""
+    return Chunk(transfer, _WITHDRAWN, 0, b"")
 
 
 class Transfers:
@@ -47,6 +63,9 @@ class Transfers:
             LimitExceeded: The buffers are larger than this side takes.
         """
         transfer, total, offset, data = chunk
+        if total == _WITHDRAWN and not data:
+            self.forget((transfer,))
+            return
         if transfer not in self._buffers:
             if total < 0 or offset != 0:
                 raise RemoteProtocolError(f"transfer {transfer} does not begin at its beginning")
@@ -64,6 +83,10 @@ class Transfers:
             raise RemoteProtocolError(f"chunk at {offset} of transfer {transfer} does not fit")
         buffer[offset : offset + len(data)] = data
         self._buffers[transfer] = (buffer, filled + len(data))
+
+    def progress(self) -> list[list[int]]:
+        """How many bytes of each buffer are here: `[transfer, bytes]`."""
+        return [[transfer, filled] for transfer, (_, filled) in list(self._buffers.items())]
 
     def claim(self, transfers: Sequence[int] | None) -> list[bytearray]:
         """The whole buffers of a message that lists them; they are this message's alone.
