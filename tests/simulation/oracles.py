@@ -1,0 +1,150 @@
+"""What must be true of a run, whatever went wrong in it: S1 to S10 of the reliability research.
+
+The drivers tell what happens; what must not happen is noted when it does. What can be said
+only afterwards, `settle` says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+__all__ = ["Call", "Oracles"]
+
+_MAY_HAVE_RUN = ("abandoned", "cancelled", "executed", "unknown")
+
+
+@dataclass
+class Call:
+    """One call of a client, as its user sees it."""
+
+    session: str
+    number: int
+    lane: int
+    kind: str
+    handle: int | None
+    # Where it came in the order of its lane's calls: the server runs them so.
+    outcome: str = "pending"
+    value: list[int] = field(default_factory=list)
+    printed: list[str] = field(default_factory=list)
+    cancelled: bool = False
+
+
+class Oracles:
+    """Watches one run.
+
+    Attributes:
+        violations: Texts that begin with the number of the oracle.
+        calls: By session and number.
+    """
+
+    def __init__(self) -> None:
+        self.violations: list[str] = []
+        self.calls: dict[tuple[str, int], Call] = {}
+        self.executed: Counter[tuple[str, int]] = Counter()
+        # Callbacks that ran in the client, and their answers, by session and the server's call.
+        self.called_back: Counter[tuple[str, int]] = Counter()
+        # What counters stood at when they were freed, by session and handle.
+        self.final: dict[tuple[str, int], int] = {}
+        self.most_kept = 0
+
+    def violated(self, text: str) -> None:
+        """Something happened that must not."""
+        self.violations.append(text)
+
+    # ---- told by the drivers ---------------------------------------------------------
+
+    def kept(self, name: str, count: int, most: int) -> None:
+        """S9: what is kept for the other side is bounded."""
+        self.most_kept = max(self.most_kept, count)
+        if count > most:
+            self.violated(f"S9 {name} keeps {count} messages")
+
+    def ran(self, session: str, call: int) -> None:
+        """S1: no call runs twice."""
+        self.executed[session, call] += 1
+        if self.executed[session, call] > 1:
+            self.violated(f"S1 call {call} of {session} ran twice")
+
+    def ran_callback(self, session: str, call: int) -> None:
+        """S1: nor does a callback."""
+        self.called_back[session, call] += 1
+        if self.called_back[session, call] > 1:
+            self.violated(f"S1 callback {call} of {session} ran twice")
+
+    def printed(self, call: Call, text: str) -> None:
+        """S6: output comes in order, and before the answer."""
+        if call.outcome != "pending":
+            self.violated(f"S6 call {call.number} of {call.session} printed after its answer")
+        if text != f"{call.number}:{len(call.printed)}":
+            self.violated(f"S6 call {call.number} of {call.session} printed {text!r}")
+        call.printed.append(text)
+
+    def answered(self, call: Call, outcome: str, *, executed: bool, printed: int) -> None:
+        """S2: an answer comes once, and of what ran; S4: what did not run says so."""
+        key = call.session, call.number
+        if call.outcome != "pending":
+            self.violated(f"S2 call {call.number} of {call.session} was answered twice")
+        if executed != bool(self.executed[key]):
+            self.violated(f"S2 call {call.number} of {call.session} ran or not, and says not so")
+        if outcome != "cancelled" and printed != len(call.printed):
+            self.violated(f"S6 call {call.number} of {call.session} lost output")
+        call.outcome = outcome
+
+    def replaced(self, name: str, *, lone: bool) -> None:
+        """S7: a lone client is never told that another has its session."""
+        if lone:
+            self.violated(f"S7 {name} was replaced by itself")
+
+    def released(self, name: str, handle: int, held: int, count: int) -> None:
+        """S10: nothing is released more often than it was lent."""
+        if count > held:
+            self.violated(f"S10 {name}: handle {handle} released {count} times of {held}")
+
+    def missing(self, name: str, handle: int) -> None:
+        """S10: nothing is used that was released."""
+        self.violated(f"S10 {name}: handle {handle} is not there")
+
+    def settled(self, name: str, leftovers: str) -> None:
+        """S8: when everything is answered and let go of, nothing is kept."""
+        if leftovers:
+            self.violated(f"S8 {name} still has {leftovers}")
+
+    # ---- afterwards ------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """What can be said when everything has ended."""
+        self._check_outcomes()
+        self._check_counters()
+
+    def _check_outcomes(self) -> None:
+        for call in self.calls.values():
+            ran = bool(self.executed[call.session, call.number])
+            if call.outcome == "pending":
+                self.violated(f"S5 call {call.number} of {call.session} never ended")
+            elif call.outcome in ("not executed", "withdrawn", "refused") and ran:
+                self.violated(f"S4 call {call.number} of {call.session}: {call.outcome}, but ran")
+            elif call.outcome == "executed" and not ran:
+                self.violated(f"S4 call {call.number} of {call.session} is said to have run")
+
+    def _check_counters(self) -> None:
+        """S3: a counter's values are unique, rise in each lane, and account for its end."""
+        adds: defaultdict[tuple[str, int], list[Call]] = defaultdict(list)
+        for call in self.calls.values():
+            if call.kind == "add" and call.handle is not None:
+                adds[call.session, call.handle].append(call)
+        for (session, handle), calls in adds.items():
+            values = [call.value[0] for call in calls if call.outcome == "done"]
+            if len(values) != len(set(values)):
+                self.violated(f"S3 counter {handle} of {session} gave a value twice")
+            for lane in {call.lane for call in calls}:
+                mine = [c.value[0] for c in calls if c.lane == lane and c.outcome == "done"]
+                if mine != sorted(mine):
+                    self.violated(f"S3 counter {handle} of {session} went back")
+            final = self.final.get((session, handle))
+            unclear = sum(call.outcome in _MAY_HAVE_RUN for call in calls)
+            if final is not None and not len(values) <= final <= len(values) + unclear:
+                self.violated(
+                    f"S3 counter {handle} of {session} ended at {final}, and {len(values)} calls"
+                    f" have their answer, {unclear} may"
+                )
