@@ -19,10 +19,12 @@ a write cannot be repaired that way and aborts the connection.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import socket
 import struct
+import termios
 import threading
 import time
 from collections import deque
@@ -210,9 +212,17 @@ class SocketConnection:
 
     def _parse(self) -> None:
         """Turn what has arrived into messages, one frame after the other."""
+        while self._parse_plain():
+            if self._protocol.parser_exc is not None:
+                # The library has refused a frame, and closed: what comes behind it means nothing.
+                self._arrived = deque()
+                return
+
+    def _parse_plain(self) -> bool:
+        """The whole binary messages, up to one other frame. Whether there is more behind it."""
         arrived = self._arrived
         if self._wanted and sum(map(len, arrived)) < self._wanted:
-            return
+            return False
         data = arrived[0] if len(arrived) == 1 else b"".join(arrived)
         mask_bit = self._mask_bit
         start, end, found = 0, len(data), []
@@ -239,17 +249,18 @@ class SocketConnection:
                 start = stop
             else:
                 # Order among messages: what was found before this frame goes first.
-                self.inbox.extend(found)
-                found = []
-                self._arrived = deque((data[stop:],)) if stop < end else deque()
+                rest = deque((data[stop:],)) if stop < end else deque()
+                # No call in between: after an interrupt there, frames would be parsed twice.
+                self.inbox += found
+                self._arrived = rest
                 self._want(0)
                 self._parse_with_library(data[start:stop])
-                if stop < end and self.closed is None:
-                    self._parse()
-                return
-        self.inbox.extend(found)
-        self._arrived = deque((data[start:],)) if start < end else deque()
+                return stop < end and self.closed is None
+        rest = deque((data[start:],)) if start < end else deque()
+        self.inbox += found
+        self._arrived = rest
         self._want(wanted)
+        return False
 
     def _want(self, size: int) -> None:
         """A frame of `size` bytes has begun to arrive; 0 if none has."""
@@ -373,7 +384,9 @@ class SocketConnection:
         """
         if self._backlog_size > _BACKLOG_LIMIT and not self.poller.is_current:
             with self._writing:
-                self._drained.wait_for(self._has_room)
+                # Looked after again: who aborts the connection need not hold the lock and say so.
+                while not self._has_room():
+                    self._drained.wait(1.0)
 
     @property
     def is_congested(self) -> bool:
@@ -417,6 +430,16 @@ class SocketConnection:
         """Whether bytes wait for the socket to take them."""
         return bool(self._backlog or self._pipe.pending)
 
+    @property
+    def left_to_send(self) -> int:
+        """Bytes that the other side's machine has not confirmed: less by and by if it is there."""
+        left = self._backlog_size + self._pipe.pending
+        try:
+            (queued,) = struct.unpack("i", fcntl.ioctl(self.fileno(), termios.TIOCOUTQ, b"\0" * 4))
+        except (OSError, ValueError):
+            return left  # it is closed
+        return left + int(queued)
+
     def _send_protocol_data(self) -> None:
         """Write what the library has to say: pongs and closing frames."""
         for data in self._protocol.data_to_send():
@@ -430,6 +453,8 @@ class SocketConnection:
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Send a closing frame and end the connection; what was sent before it arrives."""
+        # A control frame has 125 bytes (RFC 6455 section 5.5), two of them for the code.
+        reason = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore")
         with self._using_library, self._writing:
             if self.closed is not None:
                 return

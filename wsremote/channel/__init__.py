@@ -1,0 +1,1 @@
+"""How one side's numbered messages reach the other, whatever connection carries them."""
