@@ -8,6 +8,9 @@
      |    +-- VersionMismatch
      +-- ConnectionLost (ConnectionError)     one connection is gone; carries the close code
      +-- SessionClosed (ConnectionError)      the session is over, and why
+     |    +-- SessionLost                     not by this side's will; what became of its calls
+     |    +-- SessionTakenOver                another client has attached to it
+     |    +-- ForkedSession                   it is of the process that forked this one
      +-- ProtocolError                        the rules of docs/protocol.md are broken
      |    +-- LocalProtocolError              by us
      |    +-- RemoteProtocolError             by the other side
@@ -18,6 +21,7 @@
      +-- NotExposed (PermissionError)         exists, and is not served
      +-- LimitExceeded                        a bound of the server or the client
      +-- CallCancelled                        the server ended the call on request
+     +-- CallTimeout (TimeoutError)           it took longer than session.timeout() gave it
      +-- ReadOnlyCopy (TypeError)             a write to a copy of what the server owns
      +-- ChangeConflict (RuntimeError)        both sides changed an argument during a call
      +-- ShadowedPackage (ImportError)        a local package of the same name is installed
@@ -31,12 +35,14 @@ from __future__ import annotations
 __all__ = [
     "AuthenticationFailed",
     "CallCancelled",
+    "CallTimeout",
     "ChangeConflict",
     "CodecError",
     "ConnectionFailed",
     "ConnectionLost",
     "DecodeError",
     "EncodeError",
+    "ForkedSession",
     "LimitExceeded",
     "LocalProtocolError",
     "NotExposed",
@@ -45,6 +51,8 @@ __all__ = [
     "RemoteError",
     "RemoteProtocolError",
     "SessionClosed",
+    "SessionLost",
+    "SessionTakenOver",
     "ShadowedPackage",
     "StaleHandle",
     "VersionMismatch",
@@ -86,6 +94,55 @@ class SessionClosed(WsRemoteError, ConnectionError):
     """The session is over: closed here, closed by the server, or cut off."""
 
 
+class SessionLost(SessionClosed):
+    """The session is over against the will of this side, with the objects that it had.
+
+    Attributes:
+        reason: `restart`, `expired`, `evicted`, `killed`, `shutdown`, `ended`, `refused` or
+            `unknown`.
+        handles: What the lost objects were, and what had made them.
+        not_executed: Calls that had no answer and of which no code has run.
+        executed: Those that have run to their end, and whose results are lost.
+        unknown: Those of which nobody knows how far they have come.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        reason: str = "unknown",
+        *,
+        handles: tuple[str, ...] = (),
+        not_executed: tuple[str, ...] = (),
+        executed: tuple[str, ...] = (),
+        unknown: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.handles = handles
+        self.not_executed = not_executed
+        self.executed = executed
+        self.unknown = unknown
+
+    def again(self) -> SessionLost:
+        """The same for another use: each raises an exception of its own."""
+        return SessionLost(
+            str(self),
+            self.reason,
+            handles=self.handles,
+            not_executed=self.not_executed,
+            executed=self.executed,
+            unknown=self.unknown,
+        )
+
+
+class SessionTakenOver(SessionClosed):
+    """Another client has attached to the session."""
+
+
+class ForkedSession(SessionClosed):
+    """The session belongs to the process that this one was forked from."""
+
+
 class ProtocolError(WsRemoteError):
     """A rule of the wire protocol was broken."""
 
@@ -124,6 +181,18 @@ class LimitExceeded(WsRemoteError):
 
 class CallCancelled(WsRemoteError):
     """The call was ended on the server because this side asked for it."""
+
+
+class CallTimeout(WsRemoteError, TimeoutError):
+    """A call had no answer in the time that it was given.
+
+    Attributes:
+        outcome: `never started`, `interrupted`, `finished meanwhile` or `still running`.
+    """
+
+    def __init__(self, text: str, outcome: str) -> None:
+        super().__init__(text)
+        self.outcome = outcome
 
 
 class ReadOnlyCopy(WsRemoteError, TypeError):

@@ -19,12 +19,13 @@ from local_server import PATIENCE, TOKEN, Local, barrier, serving
 import wsremote
 from wsremote.client.opening import poller as client_poller
 from wsremote.errors import SessionClosed
+from wsremote.server.config import Limits
 
 
 @pytest.fixture
 def local(tmp_path: Path) -> Iterator[Local]:
-    """A server in this process."""
-    with serving(tmp_path) as local:
+    """A server in this process: it keeps a session for long whose client does not say goodbye."""
+    with serving(tmp_path, limits=Limits()) as local:
         yield local
 
 
@@ -58,7 +59,7 @@ def run(local: Local, script: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_program_may_end_with_a_session_open(local: Local) -> None:
-    """At once, without a word; the server frees the session."""
+    """At once; the server is told, and frees the session."""
     ended = run(local, "print(module.add(1, 2))")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "3\n", "")
     local.settle()
@@ -98,7 +99,7 @@ for number in range(1, 6):
     if not child:
         try:
             counter.step()
-        except wsremote.SessionClosed as error:
+        except wsremote.ForkedSession as error:
             assert "forked" in str(error), error
         session.close()
         own = wsremote.connect(session.url, token=TOKEN)
@@ -126,7 +127,7 @@ def fork():
     return "parent" if child else "child"
 try:
     print(module.call(fork), flush=True)
-except wsremote.SessionClosed:
+except wsremote.ForkedSession:
     os._exit(7)
 print(module.add(1, 2), session.closed)
 """,
@@ -282,6 +283,7 @@ for number in range(4000):
     if number % 20 == 0:
         assert module.call(len, block) == len(block)
 gc.set_threshold(0)
+gc.collect()
 print(set(made), len(made) + len(refused) > 3000, set(refused) or "none")
 session.close()
 """,

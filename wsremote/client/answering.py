@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from ..protocol.messages import Message, Welcome
     from ..transport.connection import SocketConnection
     from ..transport.poller import Poller
+    from .resuming import Resumer
     from .waiting import Waiting
 
 __all__ = ["Answering"]
@@ -67,6 +68,7 @@ class Answering(Link):
         welcome: What the server has said of the session.
         url: Where it is.
         handlers: What to do with the messages that are not handled here.
+        resumer: Opens another connection when one is lost.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Answering(Link):
         welcome: Welcome,
         url: str,
         handlers: dict[type[Message], Callable[[Any], Waiting | None]],
+        resumer: Resumer | None = None,
     ) -> None:
         super().__init__(
             connection,
@@ -91,6 +94,7 @@ class Answering(Link):
                 Leave: self._on_leave,
                 Changes: self._on_changes,
             },
+            resumer,
         )
         self.lending = Lending(self, welcome.server)
         self.codec = ValueCodec(self.lending)
@@ -118,6 +122,9 @@ class Answering(Link):
         # Run callbacks that no waiting call has caused, and finalizers.
         self._callback_threads = CallbackThreads(f"wsremote-callbacks-{self.id[:8]}")
         self._background = Background(f"wsremote-finalizers-{self.id[:8]}")
+
+    def _is_waiting(self) -> bool:
+        return bool(self._calls) or super()._is_waiting()
 
     def _run_callback(self, message: Exec) -> None:
         """Run what the server calls, in this thread, and answer."""
@@ -329,6 +336,9 @@ class Answering(Link):
     def _on_release(self, message: Release) -> None:
         if message.seq == self._release:
             return
+        for pair in message.handles:
+            if type(pair) is not list or [*map(type, pair)] != [int, int]:
+                raise RemoteProtocolError("a release lists pairs of a handle and a count")
         self._release = message.seq
         self._releases.append(message.handles)
         if not self._undecoded:

@@ -200,6 +200,7 @@ class AwaitedCalls:
         lane = driver._lanes.mine
         lane.loop = driver._loops[lane.number] = loop
         waiting, call = AwaitedCall(driver, lane, loop), next(driver._call_numbers)
+        waiting.what = target, name
         lane.awaited[waiting] = self._awaiting[waiting] = None
         try:
             transfers = driver._send_buffers(buffers) if buffers else None

@@ -1,56 +1,50 @@
-"""Drives one session on the client: calls out, answers in, from any number of threads.
+"""Drives one session on the client: calls out, from any number of threads.
 
-A calling thread writes its request and, unless another thread is reading already, reads
-until its own answer comes; what it reads for others it hands to them. It alone writes
-what its call prints and runs what its call calls back (in `answering`): no receiver ever
-does. When nobody calls, the process's poller reads.
+A calling thread writes its request and waits for its answer in `receiving`; one small call
+after the other does not even go there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
+import math
 import threading
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from ..channel.channel import TooLate
 from ..codec import wire
-from ..codec.faults import decode_fault
-from ..codec.hiding import raise_again
 from ..codec.packing import pack_scalars
 from ..codec.scalars import PLAIN_TYPES
-from ..codec.warned import decode_warning
-from ..codec.writeback import apply_changes, containers_of
-from ..errors import (
-    ChangeConflict,
-    ConnectionLost,
-    ReadOnlyCopy,
-    RemoteProtocolError,
-    SessionClosed,
-)
-from ..protocol.messages import Cancel, Exec, Fault, Fetch, Modules, Op, Output, Result, Warned
-from ..shallow.names import host_of
-from .answering import Answering
-from .awaiting import AwaitedCall, AwaitedCalls, number_now
+from ..codec.writeback import containers_of
+from ..errors import CallTimeout, ConnectionLost, RemoteProtocolError
+from ..protocol.messages import Bye, Cancel, Exec, Fault, Op, Result
+from .awaiting import AwaitedCalls, number_now
 from .link import PATIENCE
-from .reporting import show, warn_again, warn_too_large
-from .waiting import Lane, Over, Waiting
+from .loss import call_name, ended
+from .receiving import Receiving
+from .reporting import warn_too_large
+from .waiting import Lane, TimeUp, Waiting
 
 if TYPE_CHECKING:
     from ..protocol.messages import Target, Welcome
     from ..transport.connection import SocketConnection
     from ..transport.poller import Poller
+    from .resuming import Resumer
 
 __all__ = ["Driver"]
 
 logger = logging.getLogger("wsremote.client")
 
-_DOCUMENTS_LIMIT: Final = 512 * 1024 * 1024
-"""Bytes of an info tree, uncompressed: pandas has 9 MB."""
-
 _MOMENT: Final = 0.2
 """Seconds that the next call of a thread waits for an interrupted one to end on the server."""
+
+_MERCY: Final = 1.0
+"""Seconds that a call which was cancelled for its timeout has to say what became of it."""
+
+_NOTHING: Final = contextlib.nullcontext()
 
 _NO_KWARGS: Final[dict[str, Any]] = {}
 
@@ -60,7 +54,7 @@ _SMALL: Final = 16 * 1024
 _are_plain: Final = PLAIN_TYPES.issuperset
 
 
-class Driver(Answering):
+class Driver(Receiving):
     """One open session.
 
     Args:
@@ -68,38 +62,22 @@ class Driver(Answering):
         poller: Of this process.
         welcome: What the server has said of the session.
         url: Where it is.
+        resumer: Opens another connection when one is lost.
     """
 
     def __init__(
-        self, connection: SocketConnection, poller: Poller, welcome: Welcome, url: str
+        self,
+        connection: SocketConnection,
+        poller: Poller,
+        welcome: Welcome,
+        url: str,
+        resumer: Resumer | None = None,
     ) -> None:
-        super().__init__(
-            connection,
-            poller,
-            welcome,
-            url,
-            {
-                Result: self._on_answer,
-                Fault: self._on_answer,
-                Output: self._on_output,
-                Warned: self._on_output,
-                Modules: self._on_modules,
-            },
-        )
+        super().__init__(connection, poller, welcome, url, resumer)
         self._call_numbers = itertools.count(1)
         self.awaited = AwaitedCalls(self)
         # Classes of coroutine objects of the server, as soon as one has come.
         self.coroutine_classes: set[type] = set()
-        # Empty as long as nothing is mirrored: then calls cost nothing more.
-        self._living, self._news = self.mirrors.living, self.mirrors.news
-        # Calls whose answer nobody wants any more, by their number.
-        self._abandoned: dict[int, threading.Lock] = {}
-        # What the warnings of calls have raised here, under a filter that makes them errors.
-        self._failures: dict[int, BaseException] = {}
-        # Threads that wait while another reads: one of them takes over when that leaves.
-        self._sleepers: dict[Waiting, None] = {}
-        # Who waits for module documents: they are answered in order.
-        self._fetches: deque[Waiting] = deque()
 
     # ---- of shallow.caller.Caller ----------------------------------------------------
 
@@ -196,6 +174,7 @@ class Driver(Answering):
             or connection.reading._is_owned()  # type: ignore[attr-defined]
             or (lane := self._lanes.mine).stuck is not None
             or lane.loop is not None
+            or lane.timeout is not None
         ):
             return self._execute_any(op, target, name, args, kwargs or _NO_KWARGS)
         try:
@@ -207,6 +186,7 @@ class Driver(Answering):
             return self._execute_any(op, target, name, args, _NO_KWARGS)
         reading, sequence = connection.reading, self._sequence
         waiting = Waiting()
+        waiting.what = target, name
         call = next(self._call_numbers)
         small: bytes | None = None
         try:
@@ -214,15 +194,28 @@ class Driver(Answering):
                 if self._released:
                     self._send_releases()
                 self._calls[call] = waiting
-                before = connection.messages_sent
-                seq, ack = sequence.sent + 1, sequence.received
-                fields = (seq, ack, call, lane.number, lane.parent, op, target, name, payload, None)
-                try:
-                    connection.send(wire.pack((wire.EXEC, *fields)))
-                finally:
-                    # Also if an interrupt came when the message was on its way already.
-                    if connection.messages_sent != before:
-                        sequence.sent, sequence.acknowledged = seq, ack
+                if connection is self.connection and sequence.written == sequence.sent:
+                    before = connection.messages_sent
+                    seq, ack = sequence.sent + 1, sequence.received
+                    fields = seq, ack, call, lane.number, lane.parent, op, target, name, payload
+                    data = wire.pack((wire.EXEC, *fields, None))
+                    # As Channel does it. No call before it is numbered.
+                    sequence.unacked += ((seq, data),)
+                    sequence.sent, sequence.acknowledged = seq, ack
+                    waiting.sent = True
+                    try:
+                        connection.send(data)
+                    except ConnectionLost as error:
+                        logger.debug("! kept for the next connection: %s", error)
+                    finally:
+                        # Also if an interrupt came when it was on its way already.
+                        if connection.messages_sent != before:
+                            sequence.written = seq
+                else:
+                    # There is no connection, another one, or something to be written first.
+                    number, parent = lane.number, lane.parent
+                    self._send_fields(Exec, call, number, parent, op, target, name, payload, None)
+                    waiting.sent = True
             try:
                 # What another reader has handed over already comes first, in _wait().
                 if reading.acquire(blocking=False) and not waiting.inbox:
@@ -263,6 +256,7 @@ class Driver(Answering):
         except BaseException:
             self._abandon(call)
             raise
+        lane.doing = waiting.what
         if small is not None:
             value = self.codec.decode(small)
             if self._news:
@@ -290,25 +284,83 @@ class Driver(Answering):
         if buffers or len(payload) > self.largest:
             self._check_size(f"what {name or target} is called with", payload, buffers)
         waiting, lane = Waiting(), self._free_lane()
+        waiting.what = target, name
         call = next(self._call_numbers)
         number = lane.number if lane.loop is None else number_now(lane)
+        lane.deadline = math.inf if lane.timeout is None else time.monotonic() + lane.timeout
         try:
             transfers = self._send_buffers(buffers) if buffers else None
             self._calls[call] = waiting
             self.send(Exec, call, number, lane.parent, op, target, name, payload, transfers)
-            if lane.loop is None:
-                answer = self._wait(waiting)
-            else:
-                with self.awaited.blocking(lane, waiting):
+            waiting.sent = True
+            lane.deadline = math.inf
+            with self.awaited.blocking(lane, waiting) if lane.loop is not None else _NOTHING:
+                if lane.timeout is None:
                     answer = self._wait(waiting)
+                else:
+                    answer = self._wait_in_time(waiting, call, lane.timeout)
         except ConnectionLost as error:
             self._calls.pop(call, None)
             raise self._over() from error
+        except TooLate:
+            self._calls.pop(call, None)
+            lane.deadline = math.inf
+            text = f"{call_name(*waiting.what)} could not be sent in {lane.timeout:g} s"
+            raise CallTimeout(f"{text}; it was never started", "never started") from None
         except BaseException:
+            lane.deadline = math.inf
             self._abandon(call)
             raise
+        lane.doing = waiting.what
+        if buffers:
+            # Arrived, as their answer has: they are not kept for another connection.
+            self._forget_acknowledged()
         value = self._value_of(answer, call, containers)
         return self.awaited.outcome(op, value) if self.coroutine_classes else value
+
+    def _deadline(self) -> float:
+        return self._lanes.mine.deadline
+
+    def _wait_in_time(self, waiting: Waiting, call: int, timeout: float) -> Result | Fault:
+        """Wait for the answer, for so many seconds; then have the call ended.
+
+        Raises:
+            CallTimeout: The answer did not come in time. It says what became of the call.
+        """
+        try:
+            return self._wait(waiting, time.monotonic() + timeout)
+        except TimeUp:
+            pass
+        outcome = "still running"
+        text = (
+            "still running: the server has asked it to end, which code inside C libraries hears"
+            " only when that returns"
+        )
+        if self._withdraw(call):
+            self._calls.pop(call, None)
+            outcome = text = "never started"
+        else:
+            self.send(Cancel, call)
+            try:
+                answer = self._wait(waiting, time.monotonic() + _MERCY)
+            except TimeUp:
+                if self.detached is not None:
+                    text = "still running, as far as is known: there is no connection"
+                self._abandon(call)
+            else:
+                outcome = text = self._outcome(answer, call)
+        raise CallTimeout(
+            f"{call_name(*waiting.what)} has not answered in {timeout:g} s; it was {text}", outcome
+        )
+
+    def _outcome(self, answer: Result | Fault, call: int) -> str:
+        """What became of a call that was cancelled, by its answer that nobody wants."""
+        if isinstance(answer, Result):
+            # Decoded, so that what it lends is released.
+            self._value_of(answer, call, [])
+            return "finished meanwhile"
+        self._decoded(call)
+        return "interrupted" if answer.executed else "never started"
 
     def _check_reentry(self) -> None:
         """See that no finalizer calls the server in the middle of a sending or a reception.
@@ -323,114 +375,6 @@ class Driver(Answering):
                 " remote objects with a 'with' block or a method instead of __del__"
             )
 
-    def _value_of(self, answer: Result | Fault, call: int, containers: list[Any]) -> Any:
-        """What a call gives: its value, or the exception that it raised."""
-        __tracebackhide__ = True
-        buffers = self._buffers.pop(call) if call in self._buffers else ()
-        lost: Exception | None = None
-        try:
-            if answer.changes is not None:
-                try:
-                    apply_changes(containers, answer.changes, self.codec)
-                except ChangeConflict as error:
-                    lost = error
-            if isinstance(answer, Fault):
-                value = decode_fault(answer.payload, self.codec, host_of(self.url))
-            else:
-                value = self.codec.decode(answer.payload, buffers, containers)
-        finally:
-            self._decoded(call)
-        if self._freed:
-            self._free()
-        if self._news:
-            try:
-                self.mirrors.catch_up()
-            except ReadOnlyCopy as error:
-                lost = error
-        if lost is not None:
-            if not isinstance(answer, Fault):
-                raise lost
-            value.add_note(str(lost))
-        if self._failures and (failure := self._failures.pop(call, None)) is not None:
-            # At home the call would have ended where it warned.
-            raise failure
-        if isinstance(answer, Fault):
-            try:
-                raise_again(value)
-            finally:
-                del value  # its traceback has this frame
-        return value
-
-    def _warn(self, message: Warned) -> None:
-        """Warn as the server does; an error that a filter makes of it ends the call, at its end."""
-        if message.call not in self._failures:
-            try:
-                warn_again(decode_warning(message.payload, self.codec, host_of(self.url)))
-            except Exception as error:
-                self._failures[message.call] = error
-
-    def _wait(self, waiting: Waiting) -> Result | Fault:
-        """Wait for the answer to a call; meanwhile show its output and run its callbacks."""
-        connection, inbox = self.connection, waiting.inbox
-        reading = connection.reading
-        while True:
-            while inbox:
-                message = inbox.popleft()
-                if isinstance(message, Result) or isinstance(message, Fault):
-                    return message
-                if isinstance(message, Output):
-                    show(message)
-                elif isinstance(message, Warned):
-                    self._warn(message)
-                elif isinstance(message, Exec):
-                    self._run_callback(message)
-                elif isinstance(message, AwaitedCall):
-                    message.look()
-                else:
-                    raise self._over("; whether the call was executed is not known")
-            lost = False
-            try:
-                if reading.acquire(blocking=False):
-                    if connection.resting:
-                        self._poller.heat(connection)
-                    while not inbox:
-                        self._read(PATIENCE)
-            except ConnectionLost:
-                lost = True
-            finally:
-                # The first call here, as in _execute().
-                try:
-                    reading.release()
-                    self._wake_another()
-                except RuntimeError:
-                    lost = False  # another thread reads
-            if lost:
-                self._poller.rest(connection)
-            if not inbox:
-                self._sleep(waiting)
-
-    def _sleep(self, waiting: Waiting) -> None:
-        """Wait until there is something in the inbox, or nobody reads."""
-        lock = waiting.fall_asleep()
-        self._sleepers[waiting] = None
-        try:
-            if not waiting.inbox:
-                lock.acquire(timeout=PATIENCE)
-        finally:
-            waiting.asleep = None
-            # Whoever had something for it has woken it and left it here.
-            self._sleepers.pop(waiting, None)
-
-    def _wake_another(self) -> None:
-        """The reader leaves: another thread that waits takes over."""
-        while self._sleepers:
-            try:
-                waiting, _ = self._sleepers.popitem()
-            except KeyError:
-                return  # the last one has woken meanwhile
-            if waiting.wake():
-                return
-
     def _abandon(self, call: int) -> None:
         """Nobody wants the answer any more: tell the server, and drop it when it comes."""
         self._failures.pop(call, None)
@@ -444,6 +388,12 @@ class Driver(Answering):
         if waiting is None or self.closed:
             self._abandoned.pop(call, None)
             return
+        if not (waiting.sent or waiting.inbox or self._keeps(call)):
+            # The interrupt came first: there will be no answer.
+            self._abandoned.pop(call, None)
+            return
+        # Its arguments may change from now on, and may have to be sent once more.
+        self._own_buffers()
         self._lanes.mine.stuck = ended
         try:
             self.send(Cancel, call)
@@ -469,104 +419,25 @@ class Driver(Answering):
                 lane = self._lanes.renew()
         return lane
 
-    def _over(self, call: str = "") -> SessionClosed:
-        """What a use of a session that is over raises."""
-        reason = self.closed_because or "the connection was lost"
-        return SessionClosed(
-            f"the session {self.id[:8]} at {self.url} is over: {reason}{call}; its remote"
-            " objects are gone. wsremote.connect(...) opens a new one"
+    def _on_bye(self, message: Bye) -> None:
+        if self.closed_because is None:
+            self.lost = ended(self, message.reason)
+        super()._on_bye(message)
+
+    def held(self) -> tuple[str, ...]:
+        """What the server's objects are that are held here, and what has made them."""
+        return tuple(
+            f"{type(proxy).__qualname__} #{handle}"
+            + (f" of {call_name(*maker)}" if maker is not None else "")
+            for handle, proxy, maker in self.lending.shallow.proxies.all()
         )
 
-    def fetch(self, digests: list[str], timeout: float) -> dict[str, bytes]:
-        """The documents of modules, from the server."""
-        waiting, reading = Waiting(), self.connection.reading
-        deadline = time.monotonic() + timeout
-        try:
-            with self._sending:
-                self._fetches.append(waiting)
-                self.connection.send(wire.write(Fetch(digests)))
-            while not waiting.inbox:
-                if self.closed:
-                    raise self._over()
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{self.url} did not send its info tree in {timeout:.0f} s")
-                try:
-                    if reading.acquire(blocking=False):
-                        self._read(PATIENCE)
-                finally:
-                    # The first call here, as in _execute().
-                    try:
-                        reading.release()
-                        another_reads = False
-                        self._wake_another()
-                    except RuntimeError:
-                        another_reads = True
-                if another_reads:
-                    self._sleep(waiting)
-        except ConnectionLost as error:
-            raise self._over() from error
-        message = waiting.inbox.popleft()
-        assert isinstance(message, Modules)
-        return wire.unpack_documents(message.documents, _DOCUMENTS_LIMIT)
+    def set_timeout(self, seconds: float | None) -> float | None:
+        """How long each call of this thread may take from now on; gives what it was."""
+        lane = self._lanes.mine
+        before, lane.timeout = lane.timeout, seconds
+        return before
 
-    # ---- receiving, by the holder of connection.reading ------------------------------
-
-    # What an interrupt of the reader has it handle again must do no harm the second time.
-    # Interrupts land in calls: so there is none from the operator that puts a message into an
-    # inbox to the statement in `_read` that counts it, and a callback cannot run twice.
-
-    def _on_answer(self, message: Result | Fault) -> Waiting | None:
-        call = message.call
-        transfers = message.transfers if isinstance(message, Result) else None
-        waiting = self._calls.get(call)
-        if waiting is None and call not in self._abandoned:
-            logger.debug("! an answer to call %d, for which nobody waits", call)
-            self._transfers.forget(transfers or ())
-            return None
-        if transfers:
-            self._claim(call, transfers)
-        if waiting is not None:
-            self._undecoded[call] = None
-            waiting.inbox += (message,)
-            # Its thread may give it up at this very moment.
-            self._calls.pop(call, None)
-        else:
-            if (ended := self._abandoned.pop(call, None)) is not None:
-                ended.release()
-            if isinstance(message, Result):
-                # It may hold handles, which decoding makes ours to release.
-                self._background.submit(lambda: self._discard(message))
-        return waiting
-
-    def _discard(self, message: Result) -> None:
-        """Decode an answer that nobody wants, so that what it lends is released."""
-        self.codec.decode(message.payload, self._buffers.pop(message.call, ()))
-
-    def _on_output(self, message: Output | Warned) -> Waiting | None:
-        waiting = self._calls.get(message.call)
-        if waiting is not None:
-            waiting.inbox += (message,)
-        return waiting
-
-    def _on_modules(self, message: Modules) -> None:
-        if not self._fetches:
-            raise RemoteProtocolError("module documents came that nobody asked for")
-        waiting = self._fetches.popleft()
-        waiting.inbox.append(message)
-        waiting.wake()
-
-    # ---- the end ---------------------------------------------------------------------
-
-    def on_lost(self, error: ConnectionLost) -> None:
-        """The session ends with its connection, and so does every call."""
-        super().on_lost(error)
-        for waiting in [*self._calls.values(), *self._fetches]:
-            waiting.inbox.append(Over)
-            waiting.wake()
-        self._calls.clear()
-        if len(self.lending.handles):
-            self._background.submit(self.lending.clear)
-        if self._living:
-            self._background.submit(self.mirrors.close)
-        self._background.stop()
-        self._callback_threads.stop()
+    def doing(self) -> tuple[Target, str | None] | None:
+        """What the calling thread has called last."""
+        return self._lanes.mine.doing

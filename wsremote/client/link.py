@@ -1,12 +1,14 @@
-"""The client's end of a session: numbered messages over one connection.
+"""The client's end of a session: its messages, and the connection that carries them.
 
 Any thread sends; whoever holds the right to read receives and hands each message to its
-handler. The poller's calls keep it alive and see to what nobody else has sent.
+handler. The poller's calls keep it alive and see to what nobody else has sent. A connection
+that is lost is replaced, by a thread of its own (`resuming`).
 """
 
 from __future__ import annotations
 
-import itertools
+import atexit
+import contextlib
 import logging
 import os
 import sys
@@ -14,21 +16,36 @@ import threading
 import time
 import weakref
 from collections import deque
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from ..channel.channel import Channel, transfers_of
 from ..codec import wire
 from ..errors import ConnectionLost, LimitExceeded, RemoteProtocolError
-from ..protocol.messages import NUMBERED, Ack, Bye, Chunk, Leave, Ping, Pong, Release
-from ..protocol.sequence import Sequence
-from ..protocol.transfers import Transfers, chunks_of
+from ..protocol.liveness import ASLEEP, Advice, Liveness
+from ..protocol.messages import (
+    NUMBERED,
+    Ack,
+    Bye,
+    Cancel,
+    Chunk,
+    Leave,
+    Ping,
+    Pong,
+    Release,
+    Replaced,
+)
+from ..protocol.transfers import Transfers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..codec.values import Buffer
-    from ..protocol.messages import Message, Numbered, Welcome
+    from ..errors import SessionLost
+    from ..protocol.messages import Message, Numbered, Resumed, Welcome
     from ..transport.connection import SocketConnection
     from ..transport.poller import Poller
+    from .resuming import Resumer
     from .waiting import Waiting
 
 __all__ = ["PATIENCE", "Link"]
@@ -38,16 +55,31 @@ logger = logging.getLogger("wsremote.client")
 PATIENCE: Final = 1.0
 """Seconds that one reception waits; a thread that needs longer receives again."""
 
-KEEPALIVE: Final = 15.0
-"""Seconds of silence after which the server is asked whether it is there (half of what
-the strictest common proxies allow)."""
+LOOK: Final = 1.0
+"""Seconds between two looks at the connection: what a machine that has slept is noticed in."""
 
-SILENCE: Final = 45.0
-"""Seconds of silence after which the connection counts as lost."""
+_MOST_KEPT: Final = 64 * 1024 * 1024
+"""Bytes that wait for a connection before senders wait with them."""
 
+_GOODBYE: Final = 0.5
+"""Seconds that a goodbye may take when the interpreter ends."""
+
+_MOST_STRIKES: Final = 3
+"""Connections in a row on which the server may break the protocol, with nothing new received,
+before the session is given up."""
+
+_MOST_TOLD: Final = 200
+"""Buffers that a resume tells of, in a message of at most 4096 bytes."""
 
 _ENVELOPE: Final = 4096
 """Bytes of a message around its payload, at most."""
+
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def _boot_clock() -> float:
+    """Seconds of a clock that goes on while the machine sleeps, where there is one."""
+    return time.clock_gettime(_CLOCK)
 
 
 def _bound(welcome: Welcome, name: str) -> int:
@@ -56,7 +88,7 @@ def _bound(welcome: Welcome, name: str) -> int:
     return bound if type(bound) is int else sys.maxsize
 
 
-class Link:
+class Link(Channel):
     """Sends and receives the messages of one session.
 
     Args:
@@ -66,6 +98,7 @@ class Link:
         url: Where it is.
         handlers: What to do with the messages of calls; the rest is done here. They give the
             thread to wake, if one has been given something.
+        resumer: Opens another connection when one is lost; None if none is to be opened.
     """
 
     def __init__(
@@ -75,24 +108,25 @@ class Link:
         welcome: Welcome,
         url: str,
         handlers: dict[type[Message], Callable[[Any], Waiting | None]],
+        resumer: Resumer | None = None,
     ) -> None:
+        super().__init__(connection)
         self.id = welcome.session
         self.url = url
-        self.connection = connection
         self.limits = welcome.limits
         # Bytes of a payload that leaves room for the other fields of its message.
         self.largest = _bound(welcome, "max_message_size") - _ENVELOPE
+        # Seconds that the server keeps the session without a connection.
+        self.grace = _bound(welcome, "grace")
         self._largest_transfer = _bound(welcome, "max_transfer_size")
-        # Why the session is over; None while it is open.
-        self.closed_because: str | None = None
+        # Since when there is no connection, monotonic seconds; None while there is one.
+        self.detached: float | None = None
+        # What a use of the session raises if it was lost; None if it was not.
+        self.lost: SessionLost | None = None
 
         self._poller = poller
-        self._sequence = Sequence()
+        self._resumer = resumer
         self._transfers = Transfers(sys.maxsize)
-        self._transfer_numbers = itertools.count(1)
-        # Orders numbering and writing. Re-entrant only because such a lock can tell a finalizer,
-        # which Python may run at any moment, in whose middle it runs.
-        self._sending = threading.RLock()
         # Handles that this side has let go of. Weak reference callbacks append here.
         self._released: deque[tuple[int, int]] = deque()
         # Lanes whose thread has ended, which appends here.
@@ -102,8 +136,14 @@ class Link:
         self._ended = threading.Lock()
         self._ended.acquire()
         self._has_ended = False
-        # The connection's activity when last looked after, and since when it is that.
-        self._seen = (0, time.monotonic())
+        # By whom, if another client has taken the session.
+        self.taken_over: str | None = None
+        self._strikes, self._struck_at = 0, -1
+        self.is_forked = False
+        self._is_leaving = False
+        self._liveness = Liveness(time.monotonic(), _boot_clock())
+        # By how much the clock that goes on in sleep is ahead of the other.
+        self._slept = _boot_clock() - time.monotonic()
         handlers = {
             **handlers,
             Chunk: self._transfers.receive,
@@ -111,6 +151,7 @@ class Link:
             Ping: self._on_ping,
             Pong: self._on_pong,
             Bye: self._on_bye,
+            Replaced: self._on_replaced,
         }
         self._handlers = {cls: (handler, cls in NUMBERED) for cls, handler in handlers.items()}
         _links.add(self)
@@ -119,7 +160,7 @@ class Link:
         """Take over the connection."""
         self.connection.owner = self
         self._poller.watch(self.connection)
-        self._poller.remind(time.monotonic() + KEEPALIVE / 3, self._look_after)
+        self._poller.remind(time.monotonic() + LOOK, self._look_after)
 
     @property
     def messages(self) -> int:
@@ -143,34 +184,26 @@ class Link:
     def send(self, kind: type[Numbered], *fields: Any) -> None:
         """Number a message and send it, behind the releases that are due.
 
+        While there is no connection, it waits for the next one.
+
         Raises:
             ConnectionLost: The session is over.
         """
-        connection, sequence = self.connection, self._sequence
+        if transfers := transfers_of(kind, fields):
+            self._send_needed(kind, transfers, *fields)
+            return
         # With no lock held: the poller, which makes the room, wants this one as well.
-        connection.wait_for_room()
+        self.connection.wait_for_room()
+        if self.detached is not None and kind is not Cancel:
+            self._wait_while(lambda: self.detached is not None and self._kept_size() > _MOST_KEPT)
         with self._sending:
             if self._released:
                 self._send_releases()
-            before = connection.messages_sent
-            seq, ack = sequence.sent + 1, sequence.received
-            try:
-                connection.send(wire.write_fields(kind, seq, ack, *fields))
-            finally:
-                # Also if an interrupt came when the message was on its way already.
-                if connection.messages_sent != before:
-                    sequence.sent, sequence.acknowledged = seq, ack
+            self._send_fields(kind, *fields)
 
     def _send_releases(self) -> None:
         """The releases that are due, as one message. Requires `_sending`."""
-        connection, sequence = self.connection, self._sequence
-        before = connection.messages_sent
-        seq, ack = sequence.number()
-        try:
-            connection.send(wire.write(Release(seq, ack, self._take_released())))
-        finally:
-            if connection.messages_sent != before:
-                sequence.left()
+        self._send_fields(Release, self._take_released())
 
     def _take_released(self) -> list[list[int]]:
         """The handles to release, with counts."""
@@ -196,36 +229,32 @@ class Link:
                     f" in parts, or start the server with a higher {flag}. Nothing was sent"
                 )
 
-    def _send_buffers(self, buffers: Iterable[Buffer]) -> list[int]:
-        """Send buffers in chunks, ahead of the message that will list them."""
-        transfers = []
-        for buffer in buffers:
-            transfers.append(transfer := next(self._transfer_numbers))
-            for chunk in chunks_of(transfer, memoryview(buffer)):
-                self.connection.wait_for_room()
-                with self._sending:
-                    self.connection.send(wire.write(chunk))
-        return transfers
-
     def _send_due(self) -> None:
         """Releases, ended threads and acknowledgements that no call has carried."""
+        if self.detached is not None:
+            return
         while self._left:
             self.send(Leave, self._left.popleft())
         with self._sending:
             if self._released:
                 self._send_releases()
-            if (ack := self._sequence.ack_due(idle=True)) is not None:
-                self.connection.send(wire.write(ack))
+            # What an interrupted thread has not written.
+            self._write()
+            self._forget_acknowledged()
+        self._send_ack(idle=True)
 
     # ---- receiving, by the holder of connection.reading ------------------------------
 
-    def _read(self, timeout: float) -> None:
-        """Receive, and hand each message to whom it is for.
+    def _read(self, connection: SocketConnection, timeout: float) -> None:
+        """Receive, with the right to read held, and hand each message to whom it is for.
 
         A message leaves the connection's inbox when it has been handed over: an interrupt
         in between has it handed over again, which its number or its call tells.
         """
-        inbox, sequence = self.connection.receive(timeout), self._sequence
+        inbox, sequence = connection.receive(timeout), self._sequence
+        if self.closed_because is not None:
+            # What came before may have been thrown away already.
+            inbox.clear()
         while inbox:
             try:
                 for message in wire.read(inbox[0]):
@@ -240,8 +269,12 @@ class Link:
                             waiting.wake()
             except KeyError as error:
                 self._violated(f"{error} is not expected in an open session")
+                inbox.clear()
+                return
             except (RemoteProtocolError, LimitExceeded, TypeError, ValueError) as error:
                 self._violated(str(error))
+                inbox.clear()
+                return
             if self.closed_because is not None:
                 inbox.clear()
                 return
@@ -252,7 +285,7 @@ class Link:
 
     def _on_ping(self, message: Ping) -> None:
         self._sequence.acknowledge(message.ack)
-        self.connection.send(wire.write(Pong(message.token, self._sequence.received)))
+        self._send_unnumbered(Pong(message.token, self._sequence.received))
 
     def _on_pong(self, message: Pong) -> None:
         self._sequence.acknowledge(message.ack)
@@ -261,16 +294,34 @@ class Link:
         self.closed_because = self.closed_because or message.reason
         self.connection.close(1000, "bye")
 
+    def _on_replaced(self, message: Replaced) -> None:
+        """Another client has taken the session: two would take it from each other for ever."""
+        who = ", ".join(
+            f"{name} {message.by[name]}" for name in ("host", "pid") if name in message.by
+        )
+        self.taken_over = f"it was taken over by another client ({who or 'unnamed'})"
+        self.closed_because = self.closed_because or self.taken_over
+        self.connection.close(1000, "replaced")
+
     def _violated(self, text: str) -> None:
-        """The server has broken the protocol: nothing it says is to be trusted."""
-        self.closed_because = self.closed_because or f"the server broke the protocol: {text}"
+        """The server has broken the protocol, or the line has: what came is not to be trusted."""
+        # A line that is bad now and then is no broken peer: that one comes no further.
+        received = self._sequence.received
+        self._strikes = 1 if received > self._struck_at else self._strikes + 1
+        self._struck_at = received
+        logger.warning("! session %s: %s broke the protocol: %s", self.id, self.url, text)
+        if self._strikes >= _MOST_STRIKES or self._resumer is None:
+            self.closed_because = self.closed_because or f"the server broke the protocol: {text}"
+            # It need not wait for us.
+            with contextlib.suppress(ConnectionLost):
+                self._send_unnumbered(Bye(self.closed_because))
         self.connection.close(4400, text[:100])
 
     # ---- of transport.base.Owner, in the poller's thread -----------------------------
 
     def on_messages(self) -> bool:
         """Hand over what came. Whoever waits for it has been woken, and reads on if it must."""
-        self._read(0)
+        self._read(self.connection, 0)
         return False
 
     def on_tick(self, now: float) -> bool:
@@ -282,40 +333,131 @@ class Link:
         return False
 
     def on_lost(self, error: ConnectionLost) -> None:
-        """The session ends with its connection."""
-        if self.closed_because is None:
-            self.closed_because = str(error)
-        self._has_ended = True
-        self._ended.release()
-        logger.info("= session %s ended: %s", self.id, self.closed_because)
+        """The connection is lost: another shall carry the session."""
+        if self._is_leaving:
+            self._ended.release()
+        elif self.closed_because is None and self._resumer is not None:
+            self.detached = time.monotonic()
+            logger.info("= session %s: %s", self.id, error)
+            self._resumer.start(self)  # type: ignore[arg-type]
+        else:
+            self._end(str(error))
 
     def _look_after(self) -> None:
-        """Every few seconds: send what is due, and see that the server is there."""
+        """Every second: send what is due, and see that the server is there."""
         if self._has_ended:
             return
-        now = time.monotonic()
-        activity, since = self._seen
-        if self.connection.activity != activity:
-            self._seen = self.connection.activity, now
-        elif now - since > SILENCE:
-            self.connection.abort(f"the server has been silent for {SILENCE:.0f} s")
-        try:
-            self._send_due()
-            if now - self._seen[1] >= KEEPALIVE:
-                self.connection.send(wire.write(Ping(0, self._sequence.received)))
-        except ConnectionLost as error:
-            logger.debug("! session %s: %s", self.id, error)
-        self._poller.remind(now + KEEPALIVE / 3, self._look_after)
+        now, boot, connection = time.monotonic(), _boot_clock(), self.connection
+        slept, self._slept = boot - now - self._slept, boot - now
+        if self.detached is not None:
+            if slept >= ASLEEP and self._resumer is not None:
+                # The network may be back as well.
+                self._resumer.hurry()
+        else:
+            advice = self._liveness.look(
+                now,
+                boot,
+                connection.activity,
+                waiting=self._is_waiting(),
+                left=connection.left_to_send,
+            )
+            try:
+                self._send_due()
+                if advice is Advice.ASK:
+                    self._send_unnumbered(Ping(0, self._sequence.received))
+            except ConnectionLost as error:
+                logger.debug("! session %s: %s", self.id, error)
+            if advice is Advice.GIVE_UP:
+                connection.abort("the server is silent")
+        self._poller.remind(now + LOOK, self._look_after)
+
+    def _is_waiting(self) -> bool:
+        """Whether somebody waits for the server."""
+        return self.connection.has_backlog
+
+    # ---- another connection, in a thread of the resumer's ----------------------------
+
+    def resumable(self) -> tuple[int, list[list[int]]]:
+        """What the client has: its highest number, and the bytes of buffers.
+
+        Nothing of the old connection is handled from here on: it comes again.
+        """
+        old = self.connection
+        with old.reading:
+            old.inbox.clear()
+            progress = self._transfers.progress()
+        if len(progress) > _MOST_TOLD:
+            # The smaller ones come again: who has not proved itself may say only so much.
+            progress = sorted(progress, key=itemgetter(1), reverse=True)[:_MOST_TOLD]
+        return self._sequence.received, progress
+
+    def attach(self, connection: SocketConnection, resumed: Resumed) -> None:
+        """Go on over another connection.
+
+        Raises:
+            RemoteProtocolError: The server does not have what it had.
+        """
+        # Threads that wait for it send at once, and what the kernel does not take is the poller's.
+        connection.poller = self._poller
+        old = self.connection
+        with old.reading:
+            received, transfers = resumed.received, resumed.transfers
+            self._attach(connection, received, transfers)
+        self._liveness = Liveness(time.monotonic(), _boot_clock())
+        self.detached = None
+        connection.owner = self
+        self._poller.watch(connection)
+        self._replay(connection)
+        logger.info("= session %s goes on", self.id)
+        if connection.reading.acquire(blocking=False):
+            # What came behind the answer, of which the kernel tells nobody.
+            try:
+                self._read(connection, 0)
+            except ConnectionLost as error:
+                logger.debug("! session %s: %s", self.id, error)
+            finally:
+                connection.reading.release()
+        self._poller.rest(connection)
+
+    def superseded(self) -> None:
+        """There will be no other connection: another client has attached meanwhile."""
+        self.taken_over = "it was taken over by another client"
+        self.closed_because = self.closed_because or self.taken_over
+        self._end(self.taken_over)
+
+    def give_up(self, error: SessionLost) -> None:
+        """There will be no other connection, and why."""
+        if self.closed_because is None:
+            self.lost, self.closed_because = error, str(error)
+        self._end(str(error))
 
     # ---- the end ---------------------------------------------------------------------
+
+    def _end(self, reason: str) -> None:
+        """The session is over, and so is everything that waits for it."""
+        with self._sending:
+            if self._has_ended:
+                return
+            self._has_ended = True
+            self.closed_because = self.closed_because or reason
+            # No message is of the plain kind any more: each finds out.
+            self._sequence.written = -1
+        self._ended.release()
+        with self._attachment:
+            self._attachment.notify_all()
+        logger.info("= session %s ended: %s", self.id, self.closed_because)
 
     def close(self, timeout: float = 2.0) -> None:
         """Say goodbye. The server frees everything the session holds. Safe to call twice."""
         if self.closed_because is None:
             self.closed_because = "it was closed here"
+            if self.detached is not None:
+                if self._resumer is not None:
+                    self._resumer.say_goodbye()
+                self._end(self.closed_because)
+                return
             try:
-                with self._sending:
-                    self.connection.send(wire.write(Bye("closed by the client")))
+                self._send_unnumbered(Bye("closed by the client"))
             except ConnectionLost as error:
                 logger.debug("! session %s: %s", self.id, error)
             self.connection.close(1000, "bye")
@@ -325,15 +467,30 @@ class Link:
             elif not self._has_ended:
                 self.connection.abort("the server did not close the connection")
 
+    def leave(self) -> None:
+        """Say goodbye as the interpreter ends. Threads that wait are not told: they end with it."""
+        if self.closed_because is not None or not self._sending.acquire(timeout=_GOODBYE):
+            return
+        self._is_leaving = True
+        try:
+            self.connection.send(wire.write(Bye("the client's program has ended")))
+        except ConnectionLost as error:
+            logger.debug("! session %s: %s", self.id, error)
+        else:
+            self._ended.acquire(timeout=_GOODBYE)
+        # Held from here on: nothing more is sent.
+
     def forked(self) -> None:
         """This is a forked child: the session, its socket and its locks are the parent's."""
         self.closed_because = (
             "this process was forked from the one that has the session, which alone may use it"
         )
+        self.is_forked = True
         # New ones: another thread of the parent may have been inside the old ones.
         self._ended = threading.Lock()
         self._has_ended = True
         self._sending = threading.RLock()
+        self._attachment = threading.Condition()
         self._released.clear()
         self.connection.forked()
 
@@ -347,3 +504,12 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def _at_exit() -> None:
+    """The interpreter ends, with daemon threads that may be calling: say goodbye."""
+    for link in list(_links):
+        link.leave()
+
+
+atexit.register(_at_exit)

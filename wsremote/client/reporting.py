@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from ..codec.warned import ReceivedWarning
     from ..protocol.messages import Output
 
-__all__ = ["show", "warn_again", "warn_too_large"]
+__all__ = ["NOTICEABLE", "Outage", "show", "warn_again", "warn_too_large"]
+
+NOTICEABLE: Final = 2.0
+"""Seconds without a connection after which a waiting call says so."""
 
 # What has been shown of each file of the server; Python keeps this in the globals of its module.
 _shown: Final[dict[str, dict[Any, Any]]] = {}
@@ -31,6 +34,36 @@ def show(message: Output) -> None:
         encoding = getattr(stream, "encoding", None) or "ascii"
         stream.write(message.text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
+
+
+class Outage:
+    """Says, in the thread of a call that waits, that there is no connection.
+
+    Args:
+        url: Of the server.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._seconds = 0.0
+        self._told = False
+
+    def goes_on(self, seconds: float) -> None:
+        """There has been none for `seconds`."""
+        self._seconds = seconds
+        if seconds >= NOTICEABLE and not self._told:
+            self._told = True
+            self._say(f"the connection to {self._url} is lost; waiting for it (Ctrl-C goes on)")
+
+    def ended(self) -> None:
+        """The wait is over."""
+        if self._told:
+            self._say(f"no longer waiting for {self._url}, after {self._seconds:.0f} s")
+
+    @staticmethod
+    def _say(text: str) -> None:
+        sys.stderr.write(f"wsremote: {text}\n")
+        sys.stderr.flush()
 
 
 def warn_again(received: ReceivedWarning) -> None:

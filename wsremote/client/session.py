@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Final, Self
 
 from ..errors import ConnectionFailed, RemoteProtocolError
+from ..protocol.messages import Welcome
 from ..tree.info import InfoTree
 from ..tree.nodes import digest_of
 from .cache import Cache
@@ -14,13 +16,12 @@ from .importer import Finder
 from .modules import Modules
 from .opening import open_session, poller
 from .package import ShallowPackage
+from .resuming import Resumer
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
-
-    from ..protocol.messages import Welcome
 
 __all__ = ["Session"]
 
@@ -77,10 +78,12 @@ class Session:
         deadline = time.monotonic() + timeout
         cache = Cache.default()
         known = cache.last_tree(url)
-        connection, welcome = open_session(
-            url, token, known or "", ssl_context=ssl_context, timeout=timeout
-        )
-        self._driver = Driver(connection, poller(), welcome, url)
+        opened = open_session(url, token, known or "", ssl_context=ssl_context, timeout=timeout)
+        welcome = opened.answer
+        if not isinstance(welcome, Welcome):
+            raise ConnectionFailed(f"{url} answered as if there had been a session before")
+        resumer = Resumer(token, ssl_context, secret=welcome.secret, opened=opened)
+        self._driver = Driver(opened.connection, poller(), welcome, url, resumer)
         self._driver.start()
         try:
             self.tree = self._receive_tree(welcome, cache, deadline - time.monotonic())
@@ -96,6 +99,7 @@ class Session:
             raise
         """The info tree: `print(session.tree)`, `session.tree["pkg.mod"]`."""
         self._shallow = ShallowPackage(self._driver, self.tree)
+        self._shallow.proxies.maker = self._driver.doing
         self._driver.lending.shallow = self._shallow
         self.modules = Modules(self._shallow)
         """The served modules without an import hook: `session.modules.pkg.mod.f(1)`."""
@@ -145,6 +149,11 @@ class Session:
         return self._driver.id
 
     @property
+    def connected(self) -> bool:
+        """Whether there is a connection now. Without one the session goes on, and calls wait."""
+        return not self.closed and self._driver.detached is None
+
+    @property
     def closed(self) -> bool:
         """Whether the session is over."""
         return self._driver.closed
@@ -157,7 +166,30 @@ class Session:
     def __repr__(self) -> str:
         packages = ", ".join(self.tree.packages)
         state = f"closed: {self._driver.closed_because}" if self.closed else packages
+        if not self.closed and not self.connected:
+            state += ", reconnecting"
         return f"<wsremote.Session {self.id[:8]} at {self.url} ({state})>"
+
+    @contextlib.contextmanager
+    def timeout(self, seconds: float | None) -> Iterator[None]:
+        """Within this block, each call of the calling thread has to answer in time.
+
+        One that does not is ended on the server, as Ctrl-C would, and raises CallTimeout, which
+        says what became of it. There is no such bound otherwise.
+
+        Args:
+            seconds: For each call; None for no bound.
+
+        Raises:
+            ValueError: The number is not above zero.
+        """
+        if seconds is not None and not seconds > 0:
+            raise ValueError(f"a call cannot answer in {seconds!r} s: give a number above zero")
+        before = self._driver.set_timeout(seconds)
+        try:
+            yield
+        finally:
+            self._driver.set_timeout(before)
 
     # ---- importing -------------------------------------------------------------------
 

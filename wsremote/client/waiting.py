@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
@@ -10,13 +11,17 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator
 
-    from ..protocol.messages import Message
+    from ..protocol.messages import Message, Target
 
-__all__ = ["Lane", "Lanes", "Over", "Waiting"]
+__all__ = ["Lane", "Lanes", "Over", "TimeUp", "Waiting"]
 
 
 class Over:
     """In an inbox: nothing more will come, the session is over."""
+
+
+class TimeUp(Exception):
+    """An answer has not come in time."""
 
 
 class Waiting:
@@ -25,14 +30,20 @@ class Waiting:
     Attributes:
         inbox: What has come for it, in order: output, callbacks, at last the answer.
         asleep: Locked while its thread sleeps; released by whoever has something for it.
+        what: What is called, for who is told that it is lost.
+        sent: Whether its message has a number. If not, it may have one all the same: who sets
+            this may have been interrupted.
     """
 
-    __slots__ = ("asleep", "inbox")
+    __slots__ = ("asleep", "inbox", "sent", "what")
+
+    what: tuple[Target, str | None]
 
     def __init__(self) -> None:
         # A `Waiting` in it: that one of this thread has got something.
         self.inbox: deque[Message | type[Over] | Waiting] = deque()
         self.asleep: threading.Lock | None = None
+        self.sent = False
 
     def fall_asleep(self) -> threading.Lock:
         """Get ready to sleep; what comes from now on wakes."""
@@ -71,9 +82,23 @@ class Lane:
             did, or none that has awaited anything.
         awaited: The calls that coroutines of the loop await.
         blocked: The plain call that the thread waits for while its loop runs; else None.
+        doing: What the thread has called last.
+        timeout: Seconds that each call of the thread may take; None for no such bound.
+        deadline: Until when the arguments of such a call may take to leave, monotonic seconds.
     """
 
-    __slots__ = ("_left", "awaited", "blocked", "loop", "number", "parent", "stuck")
+    __slots__ = (
+        "_left",
+        "awaited",
+        "blocked",
+        "deadline",
+        "doing",
+        "loop",
+        "number",
+        "parent",
+        "stuck",
+        "timeout",
+    )
 
     def __init__(self, number: int, left: deque[int]) -> None:
         self.number = number
@@ -83,6 +108,9 @@ class Lane:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.awaited: dict[Waiting, None] = {}
         self.blocked: Waiting | None = None
+        self.doing: tuple[Target, str | None] | None = None
+        self.timeout: float | None = None
+        self.deadline = math.inf
 
     def __del__(self) -> None:
         # At any moment, and in a thread that ends: nothing but this.
@@ -104,5 +132,7 @@ class Lanes(threading.local):
 
     def renew(self) -> Lane:
         """Give the current thread another lane: its own is held up by a call."""
+        timeout = self.mine.timeout
         self.mine = Lane(next(self._numbers), self._left)
+        self.mine.timeout = timeout
         return self.mine

@@ -7,6 +7,7 @@ aliases) is made here, at its first use.
 
 from __future__ import annotations
 
+import functools
 import sys
 import types
 from abc import ABCMeta
@@ -122,8 +123,10 @@ class ShallowClass(ABCMeta):
     def __subclasscheck__(cls, subclass: type) -> bool:
         if type.__subclasscheck__(cls, subclass) or _stands_for(cls, subclass):
             return True
-        if sys._getframe(1).f_code in _OF_ABC:
-            # An abstract class of this Python goes through all that derive from it.
+        asking = sys._getframe(1).f_code
+        if asking in _OF_ABC or (asking is _OF_DISPATCH and cls._wsremote_classes.caller.closed):
+            # An abstract class of this Python goes through all that derive from it, and so does
+            # `functools.singledispatch`, which must not end at a session that is over.
             return isinstance(subclass, type) and ABCMeta.__subclasscheck__(cls, subclass)
         traits = cls._wsremote_node.traits
         if "judging" in traits:
@@ -204,6 +207,9 @@ _OF_ABC: Final = frozenset(
         ABCMeta.__subclasscheck__.__code__,
     ]
 )
+
+
+_OF_DISPATCH: Final = functools._compose_mro.__code__  # type: ignore[attr-defined]
 
 
 def _counts(cls: ShallowClass, subclass: type) -> bool:

@@ -20,16 +20,24 @@ __all__ = ["Proxies"]
 
 ANCHOR: Final = "_wsremote_anchor"
 
+Maker = tuple[str | int, str | None] | None
+"""The call that an object has come from: its target and name."""
+
+
+def _nobody() -> Maker:
+    return None
+
 
 class _Receipt(weakref.ref[Any]):
     """Watches the proxy of a handle, and knows how often the handle was received for it."""
 
-    __slots__ = ("count", "handle")
+    __slots__ = ("count", "handle", "maker")
 
     def __init__(self, proxy: object, _died: Callable[[_Receipt], None]) -> None:
         super().__init__(proxy, _died)  # type: ignore[call-arg]
         self.handle = 0
         self.count = 0
+        self.maker: Maker = None
 
     @property
     def living(self) -> Any:
@@ -55,9 +63,13 @@ class Proxies:
 
     Args:
         caller: The session.
+
+    Attributes:
+        maker: Gives the call that the calling thread makes.
     """
 
     def __init__(self, caller: Caller) -> None:
+        self.maker: Callable[[], Maker] = _nobody
         self._caller = caller
         # Those that died stay until the next receipt.
         self._receipts: dict[int, _Receipt] = {}
@@ -105,6 +117,7 @@ class Proxies:
             if known is not None:
                 return known
             receipt.count = 1
+            receipt.maker = self.maker()
             self._receipts[handle] = receipt
         return made
 
@@ -126,6 +139,13 @@ class Proxies:
         """The proxy of a handle, if there is one; received no more often for that."""
         receipt = self._receipts.get(handle)
         return None if receipt is None else receipt.living
+
+    def all(self) -> list[tuple[int, Any, Maker]]:
+        """Handle, proxy and maker of all that are alive."""
+        with self._receiving:
+            receipts = list(self._receipts.values())
+        found = [(receipt.handle, receipt.living, receipt.maker) for receipt in receipts]
+        return [each for each in found if each[1] is not None]
 
     def _died(self, receipt: _Receipt) -> None:
         """A proxy is gone. Runs anywhere: takes no lock and only appends.
