@@ -21,6 +21,7 @@ def isolated_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for name in [name for name in os.environ if name.startswith("WSREMOTE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("WSREMOTE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("WSREMOTE_STATE", str(tmp_path / "state"))
 
 
 @pytest.fixture

@@ -41,6 +41,11 @@ class ServedProcess:
     reader: threading.Thread = field(default_factory=threading.Thread)
     expected_code: int = 0
 
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.url.rpartition(":")[2])
+
     def stop(self) -> None:
         """End it with SIGTERM, and see that it ends cleanly."""
         if self.process.poll() is None:
@@ -59,6 +64,7 @@ class ServedProcess:
 def start_server(
     *arguments: str,
     folder: Path,
+    port: int = 0,
     token: str | None = "of the tests",
     path: tuple[Path, ...] = (),
     environment: Mapping[str, str] = MappingProxyType({}),
@@ -66,17 +72,19 @@ def start_server(
     """Run `wsremote serve` in `folder` and return when it has printed its banner.
 
     Args:
+        port: That of a server before it, which has ended; 0 for a free one.
         token: None has the server make one; then `ServedProcess.token` is empty.
         path: Folders for the server's `PYTHONPATH`.
     """
     ready_file, errors = folder / "ready.json", folder / "stderr"
     ours = {name: value for name, value in os.environ.items() if not name.startswith("WSREMOTE_")}
+    ours["XDG_STATE_HOME"] = str(folder / "state")
     ours["PYTHONPATH"] = os.pathsep.join(map(str, [ROOT, *path]))
     if token is not None:
         ours["WSREMOTE_TOKEN"] = token
     with errors.open("w") as stderr:
         process = subprocess.Popen(
-            [*SERVE, *arguments, "--port", "0", "--ready-file", str(ready_file)],
+            [*SERVE, *arguments, "--port", str(port), "--ready-file", str(ready_file)],
             cwd=folder,
             env={**ours, **environment},
             stdout=subprocess.PIPE,

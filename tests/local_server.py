@@ -18,12 +18,14 @@ from wsremote.codec import wire
 from wsremote.codec.values import ValueCodec
 from wsremote.errors import ConnectionLost
 from wsremote.protocol.messages import Exec, Fault, Message, Op, Result
-from wsremote.server.config import ServerConfig
+from wsremote.server.config import Limits, ServerConfig
 from wsremote.server.server import Server
 from wsremote.transport.poller import Poller
 
 TOKEN = "of the tests"
 PATIENCE = 20.0
+BRIEF = Limits(grace=0.05, grace_when_empty=0.05)
+"""Bounds under which a session without a connection is over in a moment."""
 
 SOURCE = """
 import contextvars, itertools, queue, sys, threading
@@ -174,13 +176,13 @@ def barrier(poller: Poller) -> None:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, **settings: Any) -> Iterator[Local]:
-    """Serve `SOURCE`, under a name of its own."""
+def serving(folder: Path, limits: Limits = BRIEF, **settings: Any) -> Iterator[Local]:
+    """Serve `SOURCE`, under a name of its own; a session that loses its connection ends soon."""
     name = next(_names)
     (folder / f"{name}.py").write_text(SOURCE)
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
-    server = Server([name], ServerConfig(port=0, token=TOKEN, **settings))
+    server = Server([name], ServerConfig(port=0, token=TOKEN, limits=limits, **settings))
     server.start()
     try:
         yield Local(server, sys.modules[name])
@@ -196,9 +198,8 @@ class RawClient:
     """Speaks the protocol message by message, and reads only when told to."""
 
     def __init__(self, local: Local) -> None:
-        self.connection, self.welcome = open_session(
-            local.url, TOKEN, "", ssl_context=None, timeout=PATIENCE
-        )
+        opened = open_session(local.url, TOKEN, "", ssl_context=None, timeout=PATIENCE)
+        self.connection, self.welcome = opened.connection, opened.answer
         self.poller = Poller("raw client")
         self.connection.poller = self.poller
         self.name = local.name
@@ -243,13 +244,13 @@ class RawClient:
             return message.call, "fault"
         return message.call, self.codec.decode(message.payload, ())
 
-    def expect_end(self) -> None:
-        """Read until the server closes the connection."""
+    def expect_end(self) -> ConnectionLost:
+        """Read until the server closes the connection; gives with what code and text."""
         try:
             while True:
                 self.receive()
-        except ConnectionLost:
-            return
+        except ConnectionLost as error:
+            return error
 
     def close(self) -> None:
         """Free the socket."""

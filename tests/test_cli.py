@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from harness import ROOT, Serve
 
+from wsremote import connect
 from wsremote.version import __version__
 
 PACKAGES = ROOT / "examples" / "packages"
@@ -147,6 +148,28 @@ def test_flags_come_from_the_environment(serve: Serve, tmp_path: Path) -> None:
     assert not {"dumps", "load"} & set(members)
 
 
+def test_the_bounds_of_the_flags_are_those_that_a_client_is_told(serve: Serve) -> None:
+    """Each bound of `serve` is in `session.limits`, in bytes and seconds."""
+    flags = {
+        "--max-sessions": ("7", 7),
+        "--max-sessions-per-token": ("5", 5),
+        "--max-connections": ("11", 11),
+        "--max-handles": ("13", 13),
+        "--max-calls": ("17", 17),
+        "--max-message-size": ("2M", 2 * 1024**2),
+        "--max-transfer-size": ("1G", 1024**3),
+        "--max-unacknowledged": ("3M", 3 * 1024**2),
+        "--max-detached-output": ("4K", 4 * 1024),
+        "--grace": ("1.5h", 5400),
+        "--grace-when-empty": ("90", 90),
+        "--idle-timeout": ("2d", 2 * 86400),
+    }
+    served = serve("json", *(each for flag, (text, _) in flags.items() for each in (flag, text)))
+    with connect(served.url, token=served.token, new=True) as session:
+        told = session.limits
+    assert told == {flag[2:].replace("-", "_"): value for flag, (_, value) in flags.items()}
+
+
 def test_a_submodule_that_fails_is_reported_and_the_rest_served(
     serve: Serve, tmp_path: Path
 ) -> None:
@@ -171,6 +194,9 @@ def test_a_submodule_that_fails_is_reported_and_the_rest_served(
         (["json", "--port", "70000"], "--port"),
         (["json", "--host", "0.0.0.0"], "--insecure-plaintext"),
         (["json", "--max-message-size", "many"], "64M"),
+        (["json", "--grace", "soon"], "24h"),
+        (["json", "--grace", "0"], "grace must be above zero"),
+        (["json", "--idle-timeout", "10w"], "10m"),
         (["json", "--ssl-certfile", "/no/such/file"], "does not exist"),
         (["json", "--prot", "1"], "--port"),
     ],

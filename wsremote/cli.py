@@ -37,6 +37,7 @@ __all__ = ["commands", "main"]
 
 _DEFAULTS = Limits()
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -61,6 +62,24 @@ class _Size(click.ParamType[int]):
         if not digits.isdecimal() or unit not in _UNITS:
             self.fail(f"{value!r} is not a size such as 65536, 64K, 64M or 4G", param, ctx)
         return int(digits) * _UNITS[unit]
+
+
+class _Duration(click.ParamType[float]):
+    """Seconds: a number, with s, m, h or d behind it."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number of seconds."""
+        if isinstance(value, int | float):
+            return float(value)
+        digits, unit = (value[:-1], value[-1]) if value[-1:].isalpha() else (value, "s")
+        try:
+            return float(digits) * _SECONDS[unit]
+        except (KeyError, ValueError):
+            self.fail(f"{value!r} is not a duration such as 90, 90s, 10m, 24h or 7d", param, ctx)
 
 
 @click.group(
@@ -117,11 +136,41 @@ _token = _option(
 @_option("--public-only", is_flag=True, help="Refuse names that start with an underscore.")
 @_option("--no-source", is_flag=True, help="Show no source of the packages.")
 @_option("--insecure-plaintext", is_flag=True, help="Listen beyond this machine without TLS.")
+@_option(
+    "--journal",
+    type=click.Path(dir_okay=False),
+    help="File that notes which calls have begun and ended, so that clients are told after a kill.",
+)
 @_option("--max-sessions", type=click.IntRange(1), default=_DEFAULTS.max_sessions)
+@_option(
+    "--max-sessions-per-token", type=click.IntRange(1), default=_DEFAULTS.max_sessions_per_token
+)
+@_option("--max-connections", type=click.IntRange(1), default=_DEFAULTS.max_connections)
 @_option("--max-handles", type=click.IntRange(1), default=_DEFAULTS.max_handles)
 @_option("--max-calls", type=click.IntRange(1), default=_DEFAULTS.max_calls)
 @_option("--max-message-size", type=_Size(), default="64M")
 @_option("--max-transfer-size", type=_Size(), default="4G")
+@_option(
+    "--max-unacknowledged", type=_Size(), default="256M", help="Kept to be sent again, a session."
+)
+@_option(
+    "--max-detached-output", type=_Size(), default="1M", help="Printed and kept without a client."
+)
+@_option(
+    "--grace",
+    type=_Duration(),
+    default="24h",
+    help="How long a session without a connection is kept.",
+)
+@_option(
+    "--grace-when-empty", type=_Duration(), default="10m", help="The same if it holds nothing."
+)
+@_option(
+    "--idle-timeout",
+    type=_Duration(),
+    default=0,
+    help="End sessions that make no call for so long; 0 for never.",
+)
 @_option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -145,11 +194,19 @@ def serve(
     public_only: bool,
     no_source: bool,
     insecure_plaintext: bool,
+    journal: str | None,
     max_sessions: int,
+    max_sessions_per_token: int,
+    max_connections: int,
     max_handles: int,
     max_calls: int,
     max_message_size: int,
     max_transfer_size: int,
+    max_unacknowledged: int,
+    max_detached_output: int,
+    grace: float,
+    grace_when_empty: float,
+    idle_timeout: float,
     log_level: str,
 ) -> None:
     """Make installed packages usable from other Pythons.
@@ -175,12 +232,20 @@ def serve(
             public_only=public_only,
             no_source=no_source,
             insecure_plaintext=insecure_plaintext,
+            journal=journal,
             limits=Limits(
                 max_sessions=max_sessions,
+                max_sessions_per_token=max_sessions_per_token,
+                max_connections=max_connections,
                 max_handles=max_handles,
                 max_calls=max_calls,
                 max_message_size=max_message_size,
                 max_transfer_size=max_transfer_size,
+                max_unacknowledged=max_unacknowledged,
+                max_detached_output=max_detached_output,
+                grace=grace,
+                grace_when_empty=grace_when_empty,
+                idle_timeout=idle_timeout,
             ),
         )
     except ValueError as error:

@@ -226,10 +226,10 @@ def test_an_interrupt_that_a_callback_raises_is_not_raised_again(
 def test_a_call_nested_in_an_unknown_callback_is_a_violation(local: Local, raw: RawClient) -> None:
     """And so is an answer that nothing has asked for."""
     raw.call(1, "add", 1, 1, parent=5)
-    raw.expect_end()
+    assert raw.expect_end().code == 4400
     with closing(RawClient(local)) as other:
         other.send_numbered(Result, 5, b"\xc0", None, None)
-        other.expect_end()
+        assert other.expect_end().code == 4400
 
 
 def test_a_lane_ends_when_its_thread_has(local: Local, raw: RawClient) -> None:

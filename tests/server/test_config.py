@@ -55,6 +55,8 @@ def test_contradictions_name_the_flag(wrong: dict[str, object], message: str) ->
 
 @pytest.mark.parametrize("bound", [field.name for field in dataclasses.fields(Limits)])
 def test_bounds_are_above_zero(bound: str) -> None:
-    """A bound of zero would be a server that serves nobody."""
+    """A bound of zero would be a server that serves nobody; an idle time of zero is none."""
+    lowest = -1 if bound == "idle_timeout" else 0
     with pytest.raises(ValueError, match=f"{bound} must be above zero"):
-        Limits(**{bound: 0})
+        Limits(**{bound: lowest})
+    assert Limits(idle_timeout=0).idle_timeout == 0

@@ -170,7 +170,7 @@ def test_a_client_that_says_goodbye_and_stays_is_let_go(
     raw.send(Bye("goodbye"))
     local.settle()
     assert connection.fileno() == -1
-    raw.expect_end()
+    assert raw.expect_end().code == 1000
 
 
 def test_one_who_talks_on_after_a_refusal_is_let_go(

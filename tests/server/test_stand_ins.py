@@ -30,7 +30,7 @@ class Client:
     def __init__(self) -> None:
         self.id = "0123456789abcdef"
         self.connection = self
-        self.closed: object = None
+        self.closed_because: str | None = None
         self.let_go: deque[tuple[int, int]] = deque()
         self.weakly = Weakly(self.let_go)
         self.lent: dict[int, Any] = {}

@@ -82,6 +82,10 @@ class CallingBack(Outbox, ABC):
         self._answered_buffers: dict[int, list[bytearray]] = {}
         self.chores = Chores(f"wsremote-chores-{session_id[:8]}")
 
+    def resumable(self) -> tuple[int, list[list[int]]]:
+        """What this side has: its highest number, and the bytes of buffers."""
+        return self._sequence.received, self._transfers.progress()
+
     @property
     @abstractmethod
     def gone(self) -> str:
@@ -325,15 +329,14 @@ class CallingBack(Outbox, ABC):
 
     def _on_answer(self, message: Result | Fault, reader: Lane | None) -> None:
         """The client has answered: hand it to whom waits."""
-        if not self._sequence.admit(message):
-            return
         call = message.call
         with self._routing:
-            wait = self._callbacks.pop(call, None)
+            wait = self._callbacks.get(call)
             if wait is None and call not in self._given_up:
                 raise RemoteProtocolError(f"call {call} is answered, and waits for nothing")
             if isinstance(message, Result) and message.transfers is not None:
                 self._answered_buffers[call] = self._transfers.claim(message.transfers)
+            self._callbacks.pop(call, None)
             if wait is not None:
                 self._unread.add(call)
                 wait.inbox.put(message)

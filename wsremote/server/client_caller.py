@@ -49,7 +49,7 @@ class ClientCaller:
     @property
     def closed(self) -> bool:
         """Whether the session is over."""
-        return self._session.connection.closed is not None
+        return self._session.closed_because is not None
 
     def call(self, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
         """`target(*args, **kwargs)` on the client."""

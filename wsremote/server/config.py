@@ -33,13 +33,20 @@ class Limits:
     """The bounds of a server. Reaching one is a clear error at the client, never a crash.
 
     Attributes:
-        max_sessions: Sessions alive at once.
+        max_sessions: Sessions alive at once, with a connection or without.
+        max_sessions_per_token: Those opened with one token.
         max_connections: Open connections, of sessions or not.
         max_unauthenticated: Connections that have not yet proved the token.
         max_handles: Server objects that one session may hold.
         max_message_size: Bytes of one message.
         max_transfer_size: Bytes of one buffer that travels in chunks.
         max_calls: Calls of one session that are queued or running.
+        max_detached_output: Characters that the calls of a session may print while it has no
+            connection; the latest are kept.
+        max_unacknowledged: Bytes that a session keeps to send them again; no call begins above.
+        grace: Seconds that a session without a connection is kept if it holds something.
+        grace_when_empty: Seconds that one is kept which holds nothing.
+        idle_timeout: Seconds without a call after which a session ends; 0 for no such bound.
         handshake_timeout: Seconds from accepting a connection to its proof of the token.
 
     Raises:
@@ -47,18 +54,24 @@ class Limits:
     """
 
     max_sessions: int = 64
+    max_sessions_per_token: int = 32
     max_connections: int = 1024
     max_unauthenticated: int = 64
     max_handles: int = 100_000
     max_message_size: int = 64 * _MIB
     max_transfer_size: int = 4096 * _MIB
     max_calls: int = 1024
+    max_detached_output: int = _MIB
+    max_unacknowledged: int = 256 * _MIB
+    grace: float = 24 * 3600.0
+    grace_when_empty: float = 600.0
+    idle_timeout: float = 0.0
     handshake_timeout: float = 5.0
 
     def __post_init__(self) -> None:
         for bound in dataclasses.fields(self):
             value = getattr(self, bound.name)
-            if not value > 0:
+            if not (value > 0 or (bound.name == "idle_timeout" and value == 0)):
                 raise ValueError(f"{bound.name} must be above zero, not {value!r}")
         if self.max_message_size < _MIB:
             raise ValueError(
@@ -87,6 +100,7 @@ class ServerConfig:
         public_only: Refuse names that start with one underscore.
         no_source: Show no source of the served packages, in tracebacks only what they need.
         insecure_plaintext: Listen beyond loopback without TLS.
+        journal: File that notes which calls have begun and ended, for after a kill; None for none.
         limits: The bounds.
 
     Raises:
@@ -107,6 +121,7 @@ class ServerConfig:
     public_only: bool = False
     no_source: bool = False
     insecure_plaintext: bool = False
+    journal: str | None = None
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

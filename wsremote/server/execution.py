@@ -68,6 +68,8 @@ class Execution(CallingBack):
         """A queued call runs now. False if it was cancelled while it waited."""
         self._running[call] = strand
         self._queued.discard(call)
+        if self.journal is not None and not (self._cancelled and call in self._cancelled):
+            self.journal.begun(self.id, call)
         if not self.connection.attended:
             # Read by its lane before the poller saw it: what it prints is to be sent meanwhile.
             self.poller.attend(self.connection)
@@ -76,6 +78,7 @@ class Execution(CallingBack):
     def end(self, call: int) -> None:
         """A call has been answered."""
         self._running.pop(call, None)
+        self.answering.discard(call)
         if self._cancelled:
             self._cancelled.discard(call)
         if self._buffers:
@@ -219,3 +222,4 @@ class Execution(CallingBack):
         """One call too many: answered at once, not executed."""
         self._transfers.claim(message.transfers)
         self.reply(self._fault(message.call, LimitExceeded(reason), executed=False))
+        self.answering.discard(message.call)

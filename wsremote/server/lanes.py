@@ -124,6 +124,8 @@ class Lane(Strand):
                 if message.lane < 0:
                     self._taken.appendleft(message)
                     return True
+                if not self.session.is_attached:
+                    self.session.before_call()
                 self._execute(message)
             except Exception:
                 # A lane that ended would leave its calls without an answer.

@@ -5,21 +5,19 @@ Any thread sends. Answers leave from the lane that has them, under `_sending`.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from ..channel.channel import Channel, transfers_of
 from ..codec import wire
 from ..errors import LimitExceeded
-from ..protocol.messages import Changes, ClassInfo, Output, Release, Warned
-from ..protocol.sequence import Sequence
-from ..protocol.transfers import chunks_of
+from ..protocol.messages import Changes, ClassInfo, Output, Release, Result, Warned
 from .output import WARNING
+from .printed import PrintedApart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..codec.values import Buffer
     from ..protocol.messages import Message, Numbered
     from ..transport.connection import SocketConnection
     from .server import Server
@@ -39,7 +37,7 @@ _MOST_HELD: Final = 2048
 """Bytes of the changes that leave together with another message."""
 
 
-class Outbox:
+class Outbox(Channel):
     """The sending part of a session.
 
     Args:
@@ -49,17 +47,15 @@ class Outbox:
     """
 
     def __init__(self, server: Server, connection: SocketConnection, session_id: str) -> None:
+        super().__init__(connection)
         self.id = session_id
-        self.connection = connection
+        # Whether a connection carries the session now.
+        self.is_attached = True
 
         self._server = server
+        self.journal = server.journal
         # Bytes of a payload that leaves room for the other fields of its message.
         self._largest = server.limits.max_message_size - _ENVELOPE
-        self._sequence = Sequence()
-        # Orders numbering and writing. Re-entrant only because such a lock can tell a finalizer,
-        # which Python may run at any moment, in whose middle it runs.
-        self._sending = threading.RLock()
-        self._next_transfer = 1
         # What the client has to be told to let go of: `(handle, times received)`. Stand-ins
         # append here when they die, at any moment.
         self.let_go: deque[tuple[int, int]] = deque()
@@ -67,16 +63,26 @@ class Outbox:
         self.held: list[bytes] = []
         # What unsent answers name, by their call: else its release would come before them.
         self.unsent: dict[int, object] = {}
+        # Calls whose answers leave now: they count no longer for who makes the next.
+        self.answering: set[int] = set()
+        # What calls have printed since there is no connection.
+        self._printed = PrintedApart(server.limits.max_detached_output)
 
     def send(self, kind: type[Numbered], *fields: Any) -> None:
         """Number a message and send it, behind the releases that are due.
 
+        While there is no connection, it waits for the next one.
+
         Raises:
             ConnectionLost: The session is over.
         """
-        connection, sequence = self.connection, self._sequence
+        if transfers := transfers_of(kind, fields):
+            self._send_needed(kind, transfers, *fields)
+            return
+        sequence = self._sequence
         with self._sending:
-            before = connection.messages_sent
+            if self._printed:
+                self._send_printed()
             seq, ack = sequence.sent + 1, sequence.received
             held = len(self.held)
             if self.let_go or held:
@@ -87,17 +93,19 @@ class Outbox:
                 for document in self.held[:held]:
                     ahead.append(Changes(seq, ack, document))
                     seq += 1
-                sequence.leaving = seq
                 data = wire.write_many([*ahead, kind(seq, ack, *fields)])
             else:
                 data = wire.write_fields(kind, seq, ack, *fields)
-            try:
-                connection.send(data)
-            finally:
-                # Also if an interrupt came when the message was on its way already.
-                if connection.messages_sent != before:
-                    sequence.sent, sequence.acknowledged = seq, ack
-                    del self.held[:held]
+            self._send_kept(seq, data)
+            del self.held[:held]
+
+    def _send_printed(self) -> None:
+        """Send what was printed while there was no connection. Requires `_sending`."""
+        for call, stream, piece in self._printed.take():
+            if stream == WARNING:
+                self._send_fields(Warned, call, piece)
+            else:
+                self._send_fields(Output, call, stream, piece)
 
     def send_changes(self, document: bytes) -> None:
         """Send what has changed in mirrors before anything else: with the next message, if small.
@@ -111,30 +119,21 @@ class Outbox:
             else:
                 self.send(Changes, document)
 
-    @property
-    def is_sending(self) -> bool:
-        """Whether the calling thread is in the middle of a sending."""
-        return bool(self._sending._is_owned())  # type: ignore[attr-defined]
-
     def reply(self, reply: Reply) -> None:
         """Send the answer to a call, once the client has taken what was sent before."""
         self.connection.wait_for_room()
+        if self.journal is not None and (reply[0] is Result or reply[2]):
+            self.journal.ended(self.id, reply[1])
         named = self.unsent.pop(reply[1], None)
+        self.answering.add(reply[1])
         self.send(*reply)
         del named
 
     def send_released(self) -> None:
         """Tell the client which of its objects are gone here, if no other message does."""
-        connection, sequence = self.connection, self._sequence
         with self._sending:
             if self.let_go:
-                before = connection.messages_sent
-                seq, ack = sequence.sent + 1, sequence.received
-                try:
-                    connection.send(wire.write(Release(seq, ack, self._take_released())))
-                finally:
-                    if connection.messages_sent != before:
-                        sequence.sent, sequence.acknowledged = seq, ack
+                self._send_fields(Release, self._take_released())
 
     def _take_released(self) -> list[list[int]]:
         """The handles to release, with counts. Requires `_sending`."""
@@ -143,7 +142,10 @@ class Outbox:
     def send_output(self, call: int, pieces: Iterable[tuple[int, Any]]) -> None:
         """Send what a call has printed, and warned of."""
         for stream, piece in pieces:
-            if stream == WARNING:
+            if not self.is_attached:
+                with self._sending:
+                    self._printed.add(call, stream, piece)
+            elif stream == WARNING:
                 self.send(Warned, call, piece)
             else:
                 self.send(Output, call, stream, piece)
@@ -153,24 +155,6 @@ class Outbox:
     ) -> None:
         """Tell the client the number of a class, before the first handle of it."""
         self.send(ClassInfo, number, path, node, handle)
-
-    def _send_buffers(self, buffers: Iterable[Buffer]) -> list[int]:
-        """Send buffers in chunks, ahead of the message that will list them."""
-        transfers = []
-        for buffer in buffers:
-            with self._sending:
-                transfer = self._next_transfer
-                self._next_transfer += 1
-            transfers.append(transfer)
-            for chunk in chunks_of(transfer, buffer):
-                self.connection.wait_for_room()
-                self.connection.send(wire.write(chunk))
-        return transfers
-
-    def _send_ack(self, *, idle: bool) -> None:
-        ack = self._sequence.ack_due(idle=idle)
-        if ack is not None:
-            self.connection.send(wire.write(ack))
 
     def _refuse_size(self, what: str, size: int) -> NoReturn:
         """Say that something is too large for one message.

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from ..codec import wire
 from ..errors import ConnectionLost, LimitExceeded, RemoteProtocolError
-from ..protocol.messages import Open, Refused
+from ..protocol.messages import Open, Refused, Resume
 from ..protocol.opening import ServerOpening
 from ..protocol.proof import NONCE_SIZE
+from ..protocol.roster import StaleAttempt
 from ..transport.accepting import Acceptance
 from ..transport.connection import SocketConnection
 
@@ -107,15 +108,25 @@ class Reception:
         return connection.owner.on_messages() if connection.owner is not self else False
 
     def _answer(self, connection: SocketConnection, answer: object) -> None:
-        if isinstance(answer, Open):
-            try:
-                welcome = self._server.open_session(connection, answer)
-            except LimitExceeded as error:
-                answer = Refused("limit", str(error))
-            else:
-                connection.send(wire.write(welcome))
+        opening, server = self._opening, self._server
+        try:
+            if isinstance(answer, Open):
+                server.open_session(connection, answer, opening.key_id)
                 self._finish()
                 return
+            if isinstance(answer, Resume):
+                gone = server.resume_session(connection, answer, opening.said, opening.key_id)
+                if gone is None:
+                    self._finish()
+                    return
+                connection.send(wire.write(gone))
+                connection.close(1000, "gone")
+                self._finish()
+                return
+        except LimitExceeded as error:
+            answer = Refused("limit", str(error))
+        except StaleAttempt as error:
+            answer = Refused("stale", str(error))
         connection.send(wire.write(answer))  # type: ignore[arg-type]
         if isinstance(answer, Refused):
             logger.warning("! a client was refused: %s", answer.text)

@@ -7,18 +7,23 @@ clock; the calls of sessions run on their lanes.
 from __future__ import annotations
 
 import logging
+import math
 import platform
 import secrets
 import ssl
 import threading
 import time
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ..codec import wire
 from ..codec.installed import installed_packages
 from ..codec.wire import pack_documents
-from ..errors import LimitExceeded
-from ..protocol.messages import Welcome
-from ..protocol.proof import Credential
+from ..errors import ConnectionLost, RemoteProtocolError
+from ..protocol.messages import SHUTDOWN, Gone, Resumed, Welcome
+from ..protocol.proof import Credential, resumed_proof
+from ..protocol.roster import Roster, Tombstone
 from ..transport.opening import open_listener
 from ..transport.poller import Poller
 from ..transport.requests import RequestRules, bearer_check, own_names
@@ -31,13 +36,15 @@ from .pages import pages_of
 from .policy import Policy
 from .reception import Reception
 from .session import Session
+from .tombstones import Journal, load_tombstones, state_folder, store_tombstones
 from .warned import WarningRouter
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
-    from ..protocol.messages import Open
+    from ..protocol.messages import Open, Resume
+    from ..protocol.roster import Seat
     from ..transport.connection import SocketConnection
     from .config import ServerConfig
 
@@ -46,6 +53,8 @@ __all__ = ["Server"]
 logger = logging.getLogger("wsremote.server")
 
 _BACKLOG: Final = 1024
+_SWEEP: Final = 15.0
+"""Seconds between two looks at all sessions."""
 _GOODBYE: Final = 2.0
 """Seconds that `close()` gives the clients to hear of it."""
 
@@ -86,10 +95,16 @@ class Server:
         self.url = ""
         self._output = OutputRouter()
         self._warnings = WarningRouter()
+        # Notes what calls do, if it is to.
+        self.journal: Journal | None = None
         self._listeners: list[socket.socket] = []
         # Connections that are not sessions yet.
         self._receptions: set[Reception] = set()
         self._sessions: dict[str, Session] = {}
+        self._roster = Roster(
+            max_sessions=self.limits.max_sessions,
+            max_sessions_per_token=self.limits.max_sessions_per_token,
+        )
         self._closing = threading.Lock()
         self._all_ended = threading.Event()
         self._all_documents: bytes | None = None
@@ -104,12 +119,36 @@ class Server:
         port = self._listeners[0].getsockname()[1]
         host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
         self.url = f"{self.config.scheme}://{host}:{port}"
+        self._remember()
         self._output.install()
         self._warnings.install()
         self.poller.start()
         for listener in self._listeners:
             self._watch(listener)
+        self.poller.call_at(time.monotonic() + _SWEEP, self._sweep)
         logger.info("= listening at %s", self.url)
+
+    def _remember(self) -> None:
+        """Learn what became of the sessions of earlier servers.
+
+        Raises:
+            OSError: The journal cannot be written.
+        """
+        now, key_id = time.monotonic(), self.credential.key_id
+        known = load_tombstones(state_folder(), key_id, now)
+        if self.config.journal is not None:
+            self.journal = Journal(Path(self.config.journal), self._unfinished)
+            known += self.journal.start(now)
+        for session, tombstone in sorted(known, key=lambda each: each[1].at):
+            self._roster.bury(session, tombstone)
+
+    def _unfinished(self) -> list[tuple[str, str, list[int], list[int]]]:
+        """The live sessions, with the calls of which their clients do not know everything."""
+        found = []
+        for session in list(self._sessions.values()):
+            _, executed, started = session.remains()
+            found.append((session.id, session.seat.key_id, executed, started))
+        return found
 
     def close(self) -> None:
         """Tell the clients, end the sessions, stop listening. Safe to call twice."""
@@ -119,7 +158,15 @@ class Server:
             closed = threading.Event()
             self.poller.submit(lambda: self._stop_listening(closed))
             closed.wait(_GOODBYE)
-            self._all_ended.wait(_GOODBYE)
+            if not self._all_ended.wait(_GOODBYE):
+                # Their clients are silent: asleep, perhaps.
+                buried = threading.Event()
+                self.poller.submit(lambda: self._bury_silent(buried))
+                buried.wait(_GOODBYE)
+            tombstones = self._roster.tombstones.items()
+            store_tombstones(state_folder(), self.credential.key_id, tombstones, time.monotonic())
+            if self.journal is not None:
+                self.journal.stop()
             self.poller.stop()
             self._warnings.uninstall()
             self._output.uninstall()
@@ -142,7 +189,8 @@ class Server:
             self.poller.forget(listener.fileno())
             self.poller.call_at(time.monotonic() + 0.5, lambda: self._watch(listener))
             return
-        full = len(self._sessions) + len(self._receptions) >= self.limits.max_connections
+        attached = sum(session.is_attached for session in self._sessions.values())
+        full = attached + len(self._receptions) >= self.limits.max_connections
         if full or len(self._receptions) >= self.limits.max_unauthenticated:
             logger.warning("! too many connections: one was turned away")
             sock.close()
@@ -160,35 +208,62 @@ class Server:
         """A connection has become a session, a page that was served, or nothing."""
         self._receptions.discard(reception)
 
-    def open_session(self, connection: SocketConnection, message: Open) -> Welcome:
-        """A client has proved itself: make its session, which owns the connection now.
+    def open_session(self, connection: SocketConnection, message: Open, key_id: str) -> Session:
+        """A client has proved itself: its session, which owns the connection now.
+
+        It is a new one, unless the client repeats an opening whose answer was lost.
 
         Raises:
             LimitExceeded: There are too many sessions.
+            StaleAttempt: The client has made another attempt since.
         """
-        if len(self._sessions) >= self.limits.max_sessions:
-            raise LimitExceeded(
-                f"the server has {len(self._sessions)} sessions, as many as it takes: close one,"
-                f" or start it with a higher --max-sessions ({self.limits.max_sessions} now)"
-            )
-        session = Session(
-            self, connection, secrets.token_hex(16), message.installed, message.client
-        )
-        self._sessions[session.id] = session
+        known = self._roster.opened(message, key_id)
+        if known is not None:
+            session = self._sessions[known.id]
+            self._roster.attached(known, time.monotonic())
+            welcome = self._welcome(known, message)
+            try:
+                session.attach(connection, lambda *_: welcome, None)
+            except (RemoteProtocolError, ConnectionLost):
+                self.session_detached(session)
+                raise
+            return session
+        evicted = self._roster.evictable(key_id)
+        if evicted is not None:
+            text = "it had no connection, and the server needed its place for another session"
+            self._end_detached(evicted, "evicted", text)
+        seat = self._roster.add(secrets.token_hex(16), secrets.token_bytes(32), message, key_id)
+        session = Session(self, connection, seat, message.installed, message.client)
+        self._sessions[seat.id] = session
+        if self.journal is not None:
+            self.journal.opened(seat.id, key_id)
         connection.max_size = self.limits.max_message_size
         connection.owner = session
         logger.info("= session %s opened by %s", session.id, message.client)
+        connection.send(wire.write(self._welcome(seat, message)))
+        return session
+
+    def _welcome(self, seat: Seat, message: Open) -> Welcome:
+        limits = self.limits
         tree = self.inventory.tree.digest
         return Welcome(
-            session.id,
-            secrets.token_bytes(32),
+            seat.id,
+            seat.secret,
             tree,
             None if message.tree == tree else dict(self.inventory.index),
             {
-                "max_handles": self.limits.max_handles,
-                "max_message_size": self.limits.max_message_size,
-                "max_transfer_size": self.limits.max_transfer_size,
-                "max_calls": self.limits.max_calls,
+                "max_handles": limits.max_handles,
+                "max_message_size": limits.max_message_size,
+                "max_transfer_size": limits.max_transfer_size,
+                "max_calls": limits.max_calls,
+                "max_sessions": limits.max_sessions,
+                "max_sessions_per_token": limits.max_sessions_per_token,
+                "max_connections": limits.max_connections,
+                "max_detached_output": limits.max_detached_output,
+                "max_unacknowledged": limits.max_unacknowledged,
+                "grace": math.ceil(limits.grace),
+                "grace_when_empty": math.ceil(limits.grace_when_empty),
+                "idle_timeout": math.ceil(limits.idle_timeout),
             },
             {
                 "wsremote": __version__,
@@ -197,9 +272,92 @@ class Server:
             },
         )
 
+    def resume_session(
+        self, connection: SocketConnection, message: Resume, said: bytes, key_id: str
+    ) -> Gone | None:
+        """A client has proved itself and wants its session again: it has it now.
+
+        Gives what became of the session if that is over.
+
+        Raises:
+            StaleAttempt: The client has made another attempt since.
+            RemoteProtocolError: It does not have what it had.
+        """
+        now = time.monotonic()
+        seat = self._roster.resume(message, said, key_id, now)
+        if isinstance(seat, Gone):
+            return seat
+        session = self._sessions[seat.id]
+        if session.is_ending:
+            # The client has not heard of it.
+            session.finish()
+            gone = self._roster.resume(message, said, key_id, now)
+            assert isinstance(gone, Gone)
+            return gone
+        detached = int(1000 * self._roster.attached(seat, now))
+        try:
+            session.attach(connection, partial(self._resumed, seat, said, detached), message)
+        except (RemoteProtocolError, ConnectionLost):
+            # A byte of its numbers was wrong, or it has gone again: it comes back.
+            self.session_detached(session)
+            raise
+        return None
+
+    @staticmethod
+    def _resumed(
+        seat: Seat, said: bytes, detached: int, received: int, transfers: list[list[int]]
+    ) -> Resumed:
+        proof = resumed_proof(seat.secret, said, received, transfers)
+        return Resumed(proof, received, transfers, detached)
+
+    def session_detached(self, session: Session) -> None:
+        """A session has lost its connection: it is kept for a time."""
+        if not self._listeners:
+            session.end_session(SHUTDOWN)
+            return
+        limits, now = self.limits, time.monotonic()
+        grace = limits.grace_when_empty if session.is_empty else limits.grace
+        self._roster.detached(session.seat, now, grace)
+        self.poller.call_at(now + grace, self._expire)
+
+    def _sweep(self) -> None:
+        """Now and then: see which clients are silent, and which sessions nobody uses."""
+        if not self._listeners:
+            return
+        now = time.monotonic()
+        for session in list(self._sessions.values()):
+            session.look(now)
+        self.poller.call_at(now + _SWEEP, self._sweep)
+
+    def _expire(self) -> None:
+        """End the sessions that have been without a connection for too long."""
+        for seat in self._roster.expired(time.monotonic()):
+            text = "it had no connection for longer than the server keeps it (--grace)"
+            self._end_detached(seat, "expired", text)
+
+    def _end_detached(self, seat: Seat, why: str, text: str) -> None:
+        """End a session without a connection, and remember why."""
+        session = self._sessions[seat.id]
+        self.bury(session, why, text)
+        session.end_session(text)
+
+    def bury(self, session: Session, why: str, text: str) -> None:
+        """Remember why a session has ended of which its client may not know."""
+        remains, now = session.last_words(), time.monotonic()
+        self._roster.end(session.id, Tombstone(session.seat.key_id, why, text, now, *remains))
+
+    def _bury_silent(self, buried: threading.Event) -> None:
+        """End the sessions whose clients have not answered to the goodbye."""
+        for session in list(self._sessions.values()):
+            session.finish()
+        buried.set()
+
     def session_ended(self, session: Session) -> None:
         """A session is over."""
         self._sessions.pop(session.id, None)
+        self._roster.end(session.id, None)
+        if self.journal is not None:
+            self.journal.closed(session.id)
         if not self._listeners and not self._sessions:
             self._all_ended.set()
 
@@ -222,7 +380,7 @@ class Server:
         for reception in list(self._receptions):
             reception.end()
         for session in list(self._sessions.values()):
-            session.end_session("the server is shutting down", code=1001)
+            session.end_session(SHUTDOWN, code=1001)
         if not self._sessions:
             self._all_ended.set()
         closed.set()

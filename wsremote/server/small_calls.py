@@ -43,7 +43,7 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
     watched, weakly = session.watching.watched, session.weakly.held
     execute, lent = session._server.dispatcher.execute, session.lending.lent
     inbox, lanes = lane.inbox, session._lanes
-    printed, flushing = lane.output.pieces, lane._flushing
+    printed, flushing, journal = lane.output.pieces, lane._flushing, session.journal
     while not lane._taken and reading.acquire(blocking=False):
         fields: Any = None
         held = True
@@ -67,6 +67,8 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
             if not connection.attended:
                 session.poller.attend(connection)
             held = False
+            if journal is not None:
+                journal.begun(session.id, fields[3])
         except (ConnectionLost, RemoteProtocolError) as error:
             # Still in the connection's inbox: said by who reads it next.
             logger.debug("! no small call: %s", error)
@@ -111,14 +113,21 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
                     lane._printing = None
             if weakly:
                 session.weakly.check()
-            if reply is None and (session.held or weakly):
+            if reply is None and (session.held or weakly or session._printed or journal):
                 reply = Result, call, payload, None, None
             if reply is None:
                 connection.wait_for_room()
                 with sending:
-                    seq, ack = sequence.sent + 1, sequence.received
-                    connection.send(wire.pack((wire.RESULT, seq, ack, call, payload, None, None)))
-                    sequence.sent, sequence.acknowledged = seq, ack
+                    if connection is session.connection and sequence.written == sequence.sent:
+                        # As Channel does it.
+                        seq, ack = sequence.sent + 1, sequence.received
+                        data = wire.pack((wire.RESULT, seq, ack, call, payload, None, None))
+                        sequence.unacked.append((seq, data))
+                        sequence.sent, sequence.acknowledged = seq, ack
+                        connection.send(data)
+                        sequence.written = seq
+                    else:
+                        session.send(Result, call, payload, None, None)
             else:
                 session.reply(reply)
         except ConnectionLost as error:

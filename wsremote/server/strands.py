@@ -210,7 +210,7 @@ class Strand:
             message = None
             lost = False
             try:
-                message = session.read(reader, LINGER)
+                message = session.read(connection, reader, LINGER)
             except ConnectionLost:
                 lost = True
             finally:
