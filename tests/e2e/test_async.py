@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ServedProcess, run, start_server
+from harness import Serve, ServedProcess, run
 
 import wsremote
 
@@ -394,22 +394,26 @@ def test_the_end_of_a_session_ends_what_is_awaited(sample: ServedProcess) -> Non
     asyncio.run(asyncio.wait_for(main(), TIMEOUT))
 
 
-def test_the_end_of_the_server_ends_what_is_awaited(tmp_path: Path) -> None:
-    """The process dies in the middle of a call."""
+def test_the_end_of_the_server_ends_what_is_awaited(serve: Serve) -> None:
+    """The process dies in the middle of a call, and another takes its place."""
     tests = Path(__file__).parents[1]
-    process = start_server("samplepkg", folder=tmp_path, path=(tests,))
+    process = serve("samplepkg", path=(tests,))
     process.expected_code = -signal.SIGKILL
-    served = wsremote.connect(process.url, token=process.token).modules.samplepkg.waiting
+    session = wsremote.connect(process.url, token=process.token)
+    served = session.modules.samplepkg.waiting
 
     async def main() -> None:
         task = asyncio.create_task(served.slow("k"))
         await logged(served, "k waits")
         process.process.kill()
-        with pytest.raises(wsremote.SessionClosed):
+        process.process.wait(TIMEOUT)
+        await asyncio.to_thread(serve, "samplepkg", path=(tests,), port=process.port)
+        with pytest.raises(wsremote.SessionLost, match="restarted") as caught:
             await task
+        assert caught.value.unknown == ("samplepkg.waiting:slow",)
 
     asyncio.run(asyncio.wait_for(main(), TIMEOUT))
-    process.stop()
+    session.close()
 
 
 # ---- callbacks ---------------------------------------------------------------------------

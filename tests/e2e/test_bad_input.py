@@ -27,6 +27,7 @@ from wsremote.errors import (
     NotExposed,
     RemoteError,
     SessionClosed,
+    SessionLost,
     StaleHandle,
 )
 
@@ -512,35 +513,43 @@ def test_a_web_server_at_the_other_end() -> None:
 
 @pytest.mark.parametrize("end", ["stop", "kill", "os._exit"])
 def test_a_server_that_ends_during_a_call(serve: Serve, end: str) -> None:
-    """SessionClosed at the waiting call, and at every later use: what, where, what next."""
+    """SessionLost at the waiting calls, and at every later use: what, where, what next.
+
+    One that says nothing may come back: its clients wait, and learn from its successor.
+    """
     served = serve("unruly", path=(HERE,))
     served.expected_code = {"stop": 0, "kill": -9, "os._exit": 9}[end]
     session = wsremote.connect(served.url, token=served.token, new=True)
     pkg = session.modules.unruly
     thing = pkg.Thing()
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(pkg.wait)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = {"unruly:wait": pool.submit(pkg.wait)}
         pkg.await_waiting(1)
         if end == "stop":
             served.process.terminate()
         elif end == "kill":
             served.process.kill()
         else:
-            with pytest.raises(SessionClosed, match="gone without a closing frame"):
-                pkg.leave("process")
-        reason = "shutting down" if end == "stop" else "gone without a closing frame"
-        with pytest.raises(
-            SessionClosed,
-            match=rf"{served.url} is over: .*{reason}.* executed is not known.*connect",
-        ):
-            waiting.result(10)
-    with pytest.raises(SessionClosed, match=rf"is over: .*{reason}.*wsremote\.connect\(\.\.\.\)"):
+            waiting["unruly:leave"] = pool.submit(pkg.leave, "process")
+        assert served.process.wait(10) == served.expected_code
+        reason, text = "shutdown", "the server is shutting down"
+        if end != "stop":
+            reason, text = "restart", "the server was restarted"
+            serve("unruly", path=(HERE,), port=served.port)
+        for call in waiting.values():
+            with pytest.raises(
+                SessionLost, match=rf"{served.url} is lost: {text}.*unruly:wait.*connect"
+            ) as caught:
+                call.result(20)
+            assert caught.value.reason == reason
+            assert sorted(caught.value.unknown) == sorted(waiting)
+            assert [handle.partition(" ")[0] for handle in caught.value.handles] == ["Thing"]
+    with pytest.raises(SessionLost, match=rf"is lost: {text}.*wsremote\.connect\(\.\.\.\)"):
         thing.greet()
-    with pytest.raises(SessionClosed):
+    with pytest.raises(SessionLost):
         pkg.add(1)
     assert session.closed
     session.close()
-    assert served.process.wait(10) == served.expected_code
 
 
 def test_a_closed_session_says_so(remote: wsremote.Session, unruly: ServedProcess) -> None:

@@ -27,6 +27,9 @@ from typing import Any
 
 import pytest
 import samplepkg.bases
+from harness import ServedProcess
+
+import wsremote
 
 Check = Callable[[Any], Any]
 
@@ -762,6 +765,15 @@ def test_class_patterns(check: Check, pkg: Any) -> None:
 def test_generic_functions(check: Check, pkg: Any) -> None:
     """`functools.singledispatch` chooses by the same class."""
     same_here_and_there(check, pkg)
+
+
+def test_generic_functions_of_this_python_outlive_a_session(sample: ServedProcess) -> None:
+    """They go through all subclasses of a class, also those that no server can be asked about."""
+    with wsremote.connect(sample.url, token=sample.token, new=True) as session:
+        served = session.modules.samplepkg.bases
+        kept = [getattr(served, name) for name in dir(served) if name[0].isupper()]
+    assert _dispatched(samplepkg.bases)(samplepkg.bases.Config()) == "Mapping"
+    del kept
 
 
 def test_exceptions_are_caught_by_any_of_their_bases(pkg: Any) -> None:

@@ -7,6 +7,8 @@ session of somebody else.
 from __future__ import annotations
 
 import base64
+import contextlib
+import itertools
 import os
 import socket
 import struct
@@ -22,7 +24,7 @@ from websockets.utils import accept_key
 
 import wsremote
 from wsremote.codec import wire
-from wsremote.errors import ConnectionFailed, SessionClosed, VersionMismatch
+from wsremote.errors import ConnectionFailed, SessionClosed, SessionLost, VersionMismatch
 from wsremote.protocol.messages import (
     Ack,
     Bye,
@@ -33,6 +35,7 @@ from wsremote.protocol.messages import (
     Exec,
     Fault,
     Fetch,
+    Gone,
     Hello,
     Message,
     Modules,
@@ -43,10 +46,12 @@ from wsremote.protocol.messages import (
     Pong,
     Release,
     Result,
+    Resume,
+    Resumed,
     Welcome,
 )
-from wsremote.protocol.opening import ClientOpening, ServerOpening
-from wsremote.protocol.proof import Credential
+from wsremote.protocol.opening import ClientOpening, Opening, Resumption, ServerOpening
+from wsremote.protocol.proof import Credential, resumed_proof
 
 MIB = 1024 * 1024
 PATIENCE = 10.0
@@ -142,59 +147,108 @@ class Peer:
 
     def closed(self) -> tuple[int, str]:
         """Code and reason of the closing frame, once it and the end of the stream have come."""
+        return self.last_heard()[1:]
+
+    def last_heard(self) -> tuple[Bye | None, int, str]:
+        """The same behind the goodbye, if there was one."""
+        bye = None
         try:
             while True:
-                self.hear()
+                message = self.hear()
+                bye = message if isinstance(message, Bye) else bye
         except ConnectionAbortedError as closing:
             code, reason = closing.args
         while True:
             try:
                 self.take(1)
             except (EOFError, ConnectionResetError):
-                return code, reason
+                return bye, code, reason
 
 
-@pytest.fixture
-def stranger(unruly: ServedProcess) -> Iterator[Peer]:
-    """An open WebSocket on which nothing was said."""
-    host, _, port = unruly.url.removeprefix("ws://").partition(":")
-    with socket.create_connection((host, int(port))) as sock:
+class HandMade:
+    """A client by hand: one session, over one connection after the other.
+
+    Args:
+        served: Whose client it is.
+    """
+
+    def __init__(self, served: ServedProcess) -> None:
+        self._served = served
+        self._connections = contextlib.ExitStack()
+        self._attempts = itertools.count(1)
+        self._welcome: Welcome | None = None
+
+    def close(self) -> None:
+        """Free the sockets."""
+        self._connections.close()
+
+    def connect(self) -> Peer:
+        """An open WebSocket on which nothing was said."""
+        address = ("127.0.0.1", self._served.port)
+        sock = self._connections.enter_context(socket.create_connection(address, PATIENCE))
         peer = Peer(sock)
         key = base64.b64encode(os.urandom(16)).decode()
         sock.sendall(
-            f"GET / HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade"
-            f"\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+            f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{self._served.port}\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            "".encode()
         )
         while b"\r\n\r\n" not in peer.heard:
             peer.heard += sock.recv(65536)
         head, _, peer.heard = peer.heard.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101")
-        yield peer
+        return peer
 
+    def prove(self, peer: Peer, purpose: Opening | Resumption) -> Message:
+        """Say hello, prove the token, and give what the server answers to the purpose."""
+        half = ClientOpening(self._served.token, nonce=os.urandom(32), purpose=purpose)
+        peer.say(half.start())
+        peer.say(half.receive(peer.hear()))
+        return half.receive(peer.hear())
 
-def opening(token: str) -> ClientOpening:
-    """The client's half of an opening."""
-    return ClientOpening(
-        token,
-        nonce=os.urandom(32),
-        open_nonce=os.urandom(16),
-        attach=1,
-        tree="",
-        installed={},
-        client={},
-    )
+    def open(self, peer: Peer) -> Peer:
+        """Have a connection carry a new session."""
+        opening = Opening(os.urandom(16), next(self._attempts), "", {}, {})
+        welcome = self.prove(peer, opening)
+        assert isinstance(welcome, Welcome)
+        self._welcome = welcome
+        return peer
+
+    def resume(self, peer: Peer) -> Resumed | Gone:
+        """Have a connection carry the session, which is to say again all that it has said."""
+        welcome = self._welcome
+        assert welcome is not None
+        resumption = Resumption(welcome.session, welcome.secret, next(self._attempts), 0, [], {})
+        answer = self.prove(peer, resumption)
+        assert isinstance(answer, Resumed | Gone)
+        return answer
+
+    def attach(self) -> Peer:
+        """A new connection, which carries the session."""
+        peer = self.connect()
+        if self._welcome is None:
+            return self.open(peer)
+        assert isinstance(self.resume(peer), Resumed)
+        return peer
 
 
 @pytest.fixture
-def peer(stranger: Peer, unruly: ServedProcess) -> Peer:
+def hand_made(unruly: ServedProcess) -> Iterator[HandMade]:
+    """A client without a session."""
+    with contextlib.closing(HandMade(unruly)) as client:
+        yield client
+
+
+@pytest.fixture
+def stranger(hand_made: HandMade) -> Peer:
+    """An open WebSocket on which nothing was said."""
+    return hand_made.connect()
+
+
+@pytest.fixture
+def peer(hand_made: HandMade) -> Peer:
     """A client whose session is open."""
-    half = opening(unruly.token)
-    stranger.say(half.start())
-    answer = half.receive(stranger.hear())
-    assert isinstance(answer, Open)
-    stranger.say(answer)
-    assert isinstance(half.receive(stranger.hear()), Welcome)
-    return stranger
+    return hand_made.attach()
 
 
 def call(seq: int = 1, call: int = 1, **fields: Any) -> Exec:
@@ -244,8 +298,7 @@ def test_a_stranger_who_talks_nonsense_is_cut_off(
 
 def test_garbage_in_place_of_http_is_answered_and_cut_off(unruly: ServedProcess) -> None:
     """In HTTP, for who can read it."""
-    host, _, port = unruly.url.removeprefix("ws://").partition(":")
-    with socket.create_connection((host, int(port)), PATIENCE) as sock:
+    with socket.create_connection(("127.0.0.1", unruly.port), PATIENCE) as sock:
         sock.sendall(b"\0garbage\r\n\r\n")
         sock.shutdown(socket.SHUT_WR)
         with sock.makefile("rb") as answer:
@@ -270,7 +323,7 @@ def test_a_truncated_frame_and_a_leaving_peer(stranger: Peer) -> None:
         stranger.hear()
 
 
-# ---- after the opening: what ends the session ----------------------------------------
+# ---- after the opening: what costs the connection, and at last the session -----------
 
 
 def test_the_hand_made_client_works(peer: Peer) -> None:
@@ -302,6 +355,8 @@ def test_the_hand_made_client_works(peer: Peer) -> None:
         ([call(transfers=[[1]])], "listed by their numbers"),
         ([ClassInfo(1, 0, 1, "a:B", None, 5)], "has a node and a handle"),
         ([ClassInfo(1, 0, 1, "a:B", b"{}", None)], "has a node and a handle"),
+        ([ClassInfo(1, 0, 1, "é" * 100, b"{}", None)], "has a node and a handle"),
+        ([ClassInfo(1, 0, 1, "\ud800", b"{}", None)], "has a node and a handle"),
         ([Release(1, 0, [[1]])], "pairs of a handle and a count"),
         ([Release(1, 0, [1])], "pairs of a handle and a count"),
         ([Release(1, 0, [[[], 1]])], "pairs of a handle and a count"),
@@ -315,13 +370,22 @@ def test_the_hand_made_client_works(peer: Peer) -> None:
         ([Chunk(1, 2**62, 0, b"x")], "--max-transfer-size"),
     ],
 )
-def test_a_broken_rule_ends_the_session(peer: Peer, messages: list[Message], reason: str) -> None:
-    """The server says goodbye with the rule that was broken, and closes with code 4400."""
-    peer.say(*messages)
-    bye = peer.hear_of(Bye)
+def test_a_broken_rule_costs_the_connection_and_the_third_time_the_session(
+    hand_made: HandMade, messages: list[Message], reason: str
+) -> None:
+    """Close code 4400 with the rule as its text; at last a goodbye as well, and nothing is kept."""
+    for time in range(3):
+        peer = hand_made.attach()
+        peer.say(*messages)
+        bye, code, text = peer.last_heard()
+        assert code == 4400
+        if time < 2:
+            assert bye is None
+            assert reason[:50] in text or text.startswith(reason[:50]), text
+    assert bye is not None
     assert reason in bye.reason
     assert "protocol violation" in bye.reason
-    assert peer.closed()[0] == 4400
+    assert isinstance(hand_made.resume(hand_made.connect()), Gone)
 
 
 @pytest.mark.parametrize(
@@ -339,10 +403,20 @@ def test_a_broken_rule_ends_the_session(peer: Peer, messages: list[Message], rea
         (msgpack.packb([36, b"reason"]), 4400),
     ],
 )
-def test_garbage_after_the_opening_ends_the_session(peer: Peer, data: bytes, code: int) -> None:
-    """What is no message, and what is one with the wrong fields."""
+def test_garbage_after_the_opening_costs_the_connection(
+    hand_made: HandMade, peer: Peer, data: bytes, code: int
+) -> None:
+    """What is no message, and what is one with the wrong fields; the session goes on."""
     peer.sock.sendall(peer.frame(data))
     assert peer.closed()[0] == code
+    check_it_goes_on(hand_made)
+
+
+def check_it_goes_on(hand_made: HandMade) -> None:
+    """See that the session of a client that has been cut off is there, and does what it is told."""
+    peer = hand_made.attach()
+    peer.say(call())
+    assert msgpack.unpackb(peer.hear_of(Result).payload) == 3
 
 
 @pytest.mark.parametrize(
@@ -356,12 +430,13 @@ def test_garbage_after_the_opening_ends_the_session(peer: Peer, data: bytes, cod
         (lambda peer: peer.frame(b"x" * 200, first=0x89), 1002),
     ],
 )
-def test_bad_frames_after_the_opening_end_the_session(
-    peer: Peer, said: Callable[[Peer], bytes], code: int
+def test_bad_frames_after_the_opening_cost_the_connection(
+    hand_made: HandMade, peer: Peer, said: Callable[[Peer], bytes], code: int
 ) -> None:
     """2 GB declared, text, no mask, reserved bits, a lost fragment, a long ping."""
     peer.sock.sendall(said(peer))
     assert peer.closed()[0] == code
+    check_it_goes_on(hand_made)
 
 
 def test_what_follows_a_broken_rule_is_not_done(peer: Peer, bystander: wsremote.Session) -> None:
@@ -431,12 +506,19 @@ def test_what_means_nothing_changes_nothing(peer: Peer, harmless: Message) -> No
     assert msgpack.unpackb(peer.hear_of(Result).payload) == 3
 
 
-def test_a_wrong_count_of_a_release_ends_the_session(peer: Peer) -> None:
-    """More than was sent would release what somebody else holds."""
+def test_a_wrong_count_of_a_release_releases_nothing(hand_made: HandMade, peer: Peer) -> None:
+    """More than was sent would release what somebody else holds: the connection is closed."""
     peer.say(call(target="unruly:Thing", payload=msgpack.packb([None])))
     peer.hear_of(Result)
     peer.say(Release(2, 0, [[1, 5]]))
-    assert "released 5 times" in peer.hear_of(Bye).reason
+    code, text = peer.closed()
+    assert (code, "released 5 times" in text) == (4400, True)
+    peer = hand_made.attach()
+    greet = call(seq=2, call=2, op=Op.METHOD, target=1, name="greet")
+    peer.say(greet._replace(payload=msgpack.packb([None])))
+    while (result := peer.hear_of(Result)).call != 2:
+        pass
+    assert msgpack.unpackb(result.payload) == "I am thing"
 
 
 def test_a_repeated_message_is_done_once(peer: Peer) -> None:
@@ -464,18 +546,39 @@ def test_a_peer_that_does_not_read_stops_nobody_else(
 # ---- the other way round: hostile servers --------------------------------------------
 
 
+SECRET = b"of a hostile server"
+
+
+def resumed_with(said: bytes, received: int, transfers: list[list[int]]) -> Resumed:
+    """What a server says that has so much of what the client has sent."""
+    return Resumed(resumed_proof(SECRET, said, received, transfers), received, transfers, 0)
+
+
 class HostileServer:
-    """Opens one session by the book, then says what it is told.
+    """Opens a session by the book, and again, then says what it is told.
 
     Args:
-        misbehave: Called with the peer when the session is open.
+        misbehave: Called with the peer when the session is open, on each connection.
+        version: Whether it claims to speak another version.
+        index: Of the tree that it says it has.
+        resumed: Makes what it answers to a client that comes back, of the transcript.
     """
 
-    def __init__(self, misbehave: Callable[[Peer], None], **welcome: Any) -> None:
+    def __init__(
+        self,
+        misbehave: Callable[[Peer], None],
+        *,
+        version: bool = False,
+        index: dict[str, Any] = {"packages": ["pkg"], "modules": [], "failures": {}},  # noqa: B006
+        resumed: Callable[[bytes], Message] = lambda said: resumed_with(said, 0, []),
+    ) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"ws://127.0.0.1:{self._listener.getsockname()[1]}"
         self._misbehave = misbehave
-        self._welcome = welcome
+        self._version = version
+        self._welcome = Welcome("s" * 32, SECRET, "", index, {}, {})
+        self._resumed = resumed
+        self._epoch = os.urandom(16)
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 
@@ -483,39 +586,42 @@ class HostileServer:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
         self.thread.join()
         self._listener.close()
 
     def _run(self) -> None:
-        sock, _ = self._listener.accept()
-        with sock:
-            request = b""
-            while b"\r\n\r\n" not in request:
-                request += sock.recv(65536)
-            lines = request.decode().split("\r\n")
-            key = next(
-                line.split(": ")[1] for line in lines if line.startswith("Sec-WebSocket-Key")
-            )
-            sock.sendall(
-                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                f"Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n".encode()
-            )
-            peer = Peer(sock, masks=False)
-            half = ServerOpening(
-                Credential.from_token("t"), nonce=os.urandom(32), epoch=os.urandom(16)
-            )
-            hello = peer.hear()
-            if "version" in self._welcome:
-                assert isinstance(hello, Hello)
-                hello = hello._replace(newest=9, oldest=9)
-            answer = half.receive(hello)
-            peer.say(answer)
-            if isinstance(answer, Challenge):
-                half.receive(peer.hear())
-                index = {"packages": ["pkg"], "modules": [], "failures": {}}
-                welcome = Welcome("s" * 32, b"", "", self._welcome.get("index", index), {}, {})
-                peer.say(welcome)
-            self._misbehave(peer)
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return  # the test is over
+            with sock:
+                self._serve(sock)
+
+    def _serve(self, sock: socket.socket) -> None:
+        request = b""
+        while b"\r\n\r\n" not in request:
+            request += sock.recv(65536)
+        lines = request.decode().split("\r\n")
+        key = next(line.split(": ")[1] for line in lines if line.startswith("Sec-WebSocket-Key"))
+        sock.sendall(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n".encode()
+        )
+        peer = Peer(sock, masks=False)
+        half = ServerOpening(Credential.from_token("t"), nonce=os.urandom(32), epoch=self._epoch)
+        hello = peer.hear()
+        if self._version:
+            assert isinstance(hello, Hello)
+            hello = hello._replace(newest=9, oldest=9)
+        answer = half.receive(hello)
+        peer.say(answer)
+        if isinstance(answer, Challenge):
+            wanted = half.receive(peer.hear())
+            answers = self._resumed(half.said) if isinstance(wanted, Resume) else self._welcome
+            peer.say(answers)
+        self._misbehave(peer)
 
 
 def test_a_server_of_another_version() -> None:
@@ -546,19 +652,60 @@ def test_a_server_with_a_senseless_tree(index: dict[str, Any]) -> None:
         (wire.write(Output(1, 9, 1, 1, "x")), "9 is acknowledged"),
     ],
 )
-def test_a_server_that_breaks_a_rule_ends_the_session(data: bytes, reason: str) -> None:
-    """SessionClosed at the waiting call, and at the next, says what the server did."""
+def test_a_server_that_breaks_a_rule_again_and_again_loses_the_session(
+    data: bytes, reason: str
+) -> None:
+    """SessionClosed at the call that waits, and at the next, says what the server did."""
+    closings: list[int] = []
 
     def misbehave(peer: Peer) -> None:
-        peer.hear_of(Exec)
+        # The same each time: it was not answered.
+        assert peer.hear_of(Exec).seq == 1
         peer.sock.sendall(peer.frame(data))
-        assert peer.closed()[0] in (1000, 4400)
+        closings.append(peer.closed()[0])
 
     with HostileServer(misbehave) as server:
         session = wsremote.connect(server.url, token="t")
         for _ in range(2):
             with pytest.raises(SessionClosed, match=reason):
                 session._driver.call("pkg:f", (), None)
+        session.close()
+    assert closings == [4400] * 3
+
+
+@pytest.mark.parametrize(
+    ("resumed", "reason", "text"),
+    [
+        (lambda said: resumed_with(said, 99, []), "refused", "99 was received, and 1 were sent"),
+        (lambda said: resumed_with(said, -1, []), "refused", "-1 is the last received"),
+        (lambda said: resumed_with(said, 0, [["a"]]), "refused", "transfers with their bytes"),  # type: ignore[list-item]
+        (lambda said: Welcome("z" * 32, b"", "", {}, {}, {}), "refused", "opened another session"),
+        (lambda said: Gone("unknown", "who is that?", None, None, None), "unknown", "who is that"),
+        (lambda said: Gone("evicted", "no room", 0, [], []), "evicted", "no room"),
+    ],
+)
+def test_a_server_that_does_not_take_the_session_up_has_lost_it(
+    resumed: Callable[[bytes], Message], reason: str, text: str
+) -> None:
+    """SessionLost at the call that waits, and at the next, says what the server said."""
+
+    def misbehave(peer: Peer) -> None:
+        # Hangs up after the first call, and on whoever comes back.
+        if not calls:
+            calls.append(peer.hear_of(Exec))
+
+    calls: list[Exec] = []
+    with HostileServer(misbehave, resumed=resumed) as server:
+        session = wsremote.connect(server.url, token="t")
+        for _ in range(2):
+            with pytest.raises(SessionLost, match=text) as caught:
+                session._driver.call("pkg:f", (), None)
+            assert caught.value.reason == reason
+            if reason == "evicted":
+                # It has received nothing.
+                assert caught.value.not_executed == ("pkg:f",)
+            else:
+                assert caught.value.unknown == ("pkg:f",)
         session.close()
 
 
