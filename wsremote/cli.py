@@ -146,6 +146,7 @@ _token = _option(
     "--max-sessions-per-token", type=click.IntRange(1), default=_DEFAULTS.max_sessions_per_token
 )
 @_option("--max-connections", type=click.IntRange(1), default=_DEFAULTS.max_connections)
+@_option("--max-unauthenticated", type=click.IntRange(1), default=_DEFAULTS.max_unauthenticated)
 @_option("--max-handles", type=click.IntRange(1), default=_DEFAULTS.max_handles)
 @_option("--max-calls", type=click.IntRange(1), default=_DEFAULTS.max_calls)
 @_option("--max-message-size", type=_Size(), default="64M")
@@ -198,6 +199,7 @@ def serve(
     max_sessions: int,
     max_sessions_per_token: int,
     max_connections: int,
+    max_unauthenticated: int,
     max_handles: int,
     max_calls: int,
     max_message_size: int,
@@ -237,6 +239,7 @@ def serve(
                 max_sessions=max_sessions,
                 max_sessions_per_token=max_sessions_per_token,
                 max_connections=max_connections,
+                max_unauthenticated=max_unauthenticated,
                 max_handles=max_handles,
                 max_calls=max_calls,
                 max_message_size=max_message_size,

@@ -22,6 +22,7 @@ from .dispatch import is_awaited
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..codec.values import Buffer
     from ..protocol.messages import Exec, Target
     from ..transport.connection import SocketConnection
     from ..transport.poller import Poller
@@ -180,10 +181,27 @@ class Execution(CallingBack):
         size = len(encoded.payload) + len(changes or b"")
         if size > self._largest:
             self._refuse_size(f"the result of {message.name or message.target}", size)
+        if not self.is_attached:
+            self._check_kept(message, size, encoded.buffers)
         transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None
         # The result, and containers that the call has put something into.
         self.unsent[message.call] = holder if changes is None else (holder, containers)
         return Result, message.call, encoded.payload, changes, transfers
+
+    def _check_kept(self, message: Exec, size: int, buffers: Sequence[Buffer]) -> None:
+        """See that a result can be kept for a client without a connection.
+
+        Raises:
+            LimitExceeded: It cannot. The call has been executed.
+        """
+        size += sum(memoryview(buffer).nbytes for buffer in buffers)
+        limit = self._server.limits.max_unacknowledged
+        if self._kept_size() + size > limit:
+            raise LimitExceeded(
+                f"the result of {message.name or message.target} is lost: the call was executed"
+                f" while the client had no connection, and its {size} bytes were more than the"
+                f" server keeps for one (--max-unacknowledged, {limit} now)"
+            )
 
     def _fault(
         self, call: int, error: BaseException, executed: bool, snapshot: Snapshot | None = None

@@ -10,6 +10,7 @@ import logging
 import math
 import platform
 import secrets
+import socket
 import ssl
 import threading
 import time
@@ -40,7 +41,6 @@ from .tombstones import Journal, load_tombstones, state_folder, store_tombstones
 from .warned import WarningRouter
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Sequence
 
     from ..protocol.messages import Open, Resume
@@ -100,6 +100,8 @@ class Server:
         self._listeners: list[socket.socket] = []
         # Connections that are not sessions yet.
         self._receptions: set[Reception] = set()
+        # Those that were told that there is no room.
+        self._turned_away: set[socket.socket] = set()
         self._sessions: dict[str, Session] = {}
         self._roster = Roster(
             max_sessions=self.limits.max_sessions,
@@ -189,11 +191,9 @@ class Server:
             self.poller.forget(listener.fileno())
             self.poller.call_at(time.monotonic() + 0.5, lambda: self._watch(listener))
             return
-        attached = sum(session.is_attached for session in self._sessions.values())
-        full = attached + len(self._receptions) >= self.limits.max_connections
-        if full or len(self._receptions) >= self.limits.max_unauthenticated:
-            logger.warning("! too many connections: one was turned away")
-            sock.close()
+        if (bound := self._is_full()) is not None:
+            logger.warning("! too many connections: one was turned away (--%s)", bound)
+            self._turn_away(sock, bound)
             return
         try:
             reception = Reception(self, sock)
@@ -203,6 +203,42 @@ class Server:
             return
         self._receptions.add(reception)
         reception.start()
+
+    def _is_full(self) -> str | None:
+        """The flag of the bound that leaves no room for another connection; None if none does."""
+        waiting, limits = len(self._receptions), self.limits
+        if waiting >= limits.max_unauthenticated:
+            return "max-unauthenticated"
+        if len(self._sessions) + waiting < limits.max_connections:
+            return None
+        attached = sum(session.is_attached for session in self._sessions.values())
+        return "max-connections" if attached + waiting >= limits.max_connections else None
+
+    def _turn_away(self, sock: socket.socket, bound: str) -> None:
+        """Say in HTTP that there is no room, which nobody hears over TLS, and close."""
+        limit = getattr(self.limits, bound.replace("-", "_"))
+        text = (
+            "The server has as many connections as it takes: try again in a while, or start it with"
+            f" a higher --{bound} ({limit} now)."
+        )
+        head = (
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+            f"Retry-After: 5\r\nContent-Length: {len(text)}\r\n\r\n"
+        )
+        try:
+            sock.setblocking(False)
+            if self.tls is None:
+                sock.send((head + text).encode())
+            sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            logger.debug("! turned away: %s", error)
+        # Not at once: what it has sent and nobody has read would reset the connection.
+        self._turned_away.add(sock)
+        self.poller.call_at(time.monotonic() + _GOODBYE, partial(self._drop, sock))
+
+    def _drop(self, sock: socket.socket) -> None:
+        self._turned_away.discard(sock)
+        sock.close()
 
     def received(self, reception: Reception) -> None:
         """A connection has become a session, a page that was served, or nothing."""
@@ -259,6 +295,8 @@ class Server:
                 "max_sessions": limits.max_sessions,
                 "max_sessions_per_token": limits.max_sessions_per_token,
                 "max_connections": limits.max_connections,
+                "max_unauthenticated": limits.max_unauthenticated,
+                "handshake_timeout": math.ceil(limits.handshake_timeout),
                 "max_detached_output": limits.max_detached_output,
                 "max_unacknowledged": limits.max_unacknowledged,
                 "grace": math.ceil(limits.grace),
@@ -377,6 +415,8 @@ class Server:
             self.poller.forget(listener.fileno())
             listener.close()
         self._listeners.clear()
+        for sock in list(self._turned_away):
+            self._drop(sock)
         for reception in list(self._receptions):
             reception.end()
         for session in list(self._sessions.values()):
