@@ -154,6 +154,8 @@ def test_the_bounds_of_the_flags_are_those_that_a_client_is_told(serve: Serve) -
         "--max-sessions": ("7", 7),
         "--max-sessions-per-token": ("5", 5),
         "--max-connections": ("11", 11),
+        "--max-unauthenticated": ("19", 19),
+        "--handshake-timeout": ("8s", 8),
         "--max-handles": ("13", 13),
         "--max-calls": ("17", 17),
         "--max-message-size": ("2M", 2 * 1024**2),

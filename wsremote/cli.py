@@ -158,6 +158,12 @@ _token = _option(
     "--max-detached-output", type=_Size(), default="1M", help="Printed and kept without a client."
 )
 @_option(
+    "--handshake-timeout",
+    type=_Duration(),
+    default="5s",
+    help="How long a client may take to prove the token.",
+)
+@_option(
     "--grace",
     type=_Duration(),
     default="24h",
@@ -206,6 +212,7 @@ def serve(
     max_transfer_size: int,
     max_unacknowledged: int,
     max_detached_output: int,
+    handshake_timeout: float,
     grace: float,
     grace_when_empty: float,
     idle_timeout: float,
@@ -246,6 +253,7 @@ def serve(
                 max_transfer_size=max_transfer_size,
                 max_unacknowledged=max_unacknowledged,
                 max_detached_output=max_detached_output,
+                handshake_timeout=handshake_timeout,
                 grace=grace,
                 grace_when_empty=grace_when_empty,
                 idle_timeout=idle_timeout,
