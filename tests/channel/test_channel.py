@@ -256,8 +256,7 @@ def test_a_session_that_is_over_takes_nothing_more() -> None:
     thread = threading.Thread(target=call)
     thread.start()
     sender.closed_because = "of the test"
-    with sender._attachment:
-        sender._attachment.notify_all()
+    sender._wake_all()
     thread.join(PATIENCE)
     assert failures == ["it ended"]
     with pytest.raises(ConnectionLost, match="of the test"):

@@ -75,8 +75,9 @@ class Channel:
         # Orders numbering and writing. Re-entrant only because such a lock can tell a finalizer,
         # which Python may run at any moment, in whose middle it runs.
         self._sending = threading.RLock()
-        # Notified, under a lock of its own, when another connection carries the session.
-        self._attachment = threading.Condition()
+        # A locked lock of each thread that waits for another connection. No Condition: an
+        # interrupt inside its own Python code would leave it locked, for who attaches.
+        self._awaiting: deque[threading.Lock] = deque()
         # Whether buffers are being sent again, which go before the messages that need them.
         self._replaying = False
         self._transfer_numbers = itertools.count(1)
@@ -294,9 +295,25 @@ class Channel:
             if remaining <= 0:
                 raise TooLate
             self._say_waiting()
-            with self._attachment:
-                if is_out() and self.closed_because is None:
-                    self._attachment.wait(min(_PATIENCE, remaining))
+            self._sleep_while(is_out, min(_PATIENCE, remaining))
+
+    def _sleep_while(self, is_out: Callable[[], bool], seconds: float) -> None:
+        """Wait once for `_wake_all()`, if there is something to wait for."""
+        lock = threading.Lock()
+        lock.acquire()
+        self._awaiting.append(lock)
+        try:
+            if is_out() and self.closed_because is None:
+                lock.acquire(timeout=seconds)
+        finally:
+            with contextlib.suppress(ValueError):  # it was woken
+                self._awaiting.remove(lock)
+
+    def _wake_all(self) -> None:
+        """Something has changed for the threads that wait for a connection."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._awaiting.popleft().release()
 
     def _say_waiting(self) -> None:
         """The calling thread waits for a connection: its user may be told."""
@@ -364,8 +381,7 @@ class Channel:
                 for transfer in there.keys() - self._outgoing.keys():
                     connection.send(wire.write(withdrawal(transfer)))
                 self._ask_again()
-        with self._attachment:
-            self._attachment.notify_all()
+        self._wake_all()
 
     def _ask_again(self) -> None:
         """Send again what has no number. Requires `_sending`.

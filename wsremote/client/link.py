@@ -405,6 +405,7 @@ class Link(Channel):
             self._attach(connection, received, transfers)
         self._liveness = Liveness(time.monotonic(), _boot_clock())
         self.detached = None
+        self._wake_all()
         connection.owner = self
         self._poller.watch(connection)
         self._replay(connection)
@@ -443,8 +444,7 @@ class Link(Channel):
             # No message is of the plain kind any more: each finds out.
             self._sequence.written = -1
         self._ended.release()
-        with self._attachment:
-            self._attachment.notify_all()
+        self._wake_all()
         logger.info("= session %s ended: %s", self.id, self.closed_because)
 
     def close(self, timeout: float = 2.0) -> None:
@@ -490,7 +490,7 @@ class Link(Channel):
         self._ended = threading.Lock()
         self._has_ended = True
         self._sending = threading.RLock()
-        self._attachment = threading.Condition()
+        self._awaiting.clear()
         self._released.clear()
         self.connection.forked()
 

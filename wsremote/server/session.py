@@ -262,6 +262,7 @@ class Session(Execution):
         connection.max_size = self._server.limits.max_message_size
         connection.owner = self
         self.is_attached = True
+        self._wake_all()
         self._heard = connection.activity, time.monotonic()
         logger.info("= session %s goes on", self.id)
         if self.has_buffers:
@@ -301,8 +302,7 @@ class Session(Execution):
             self.closed_because = self._closing or "the connection was lost"
             # No answer is of the plain kind any more: each finds out.
             self._sequence.written = -1
-        with self._attachment:
-            self._attachment.notify_all()
+        self._wake_all()
         logger.info("= session %s ended: %s", self.id, self.closed_because)
         # What has not begun never will.
         self._cancelled.update(self._queued)
@@ -339,9 +339,12 @@ class Session(Execution):
     def before_call(self) -> None:
         """Let no call begin while there is no connection and too much waits for one."""
         limit = self._server.limits.max_unacknowledged
-        with self._attachment:
-            while not self.is_attached and not self._is_over and self._kept_size() > limit:
-                self._attachment.wait(_LOOK)
+
+        def is_full() -> bool:
+            return not self.is_attached and not self._is_over and self._kept_size() > limit
+
+        while is_full():
+            self._sleep_while(is_full, _LOOK)
 
     @property
     def is_empty(self) -> bool:
