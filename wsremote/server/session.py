@@ -516,7 +516,9 @@ class Session(Execution):
             self.connection.close(4400, text[:100])
 
     def end_session(self, reason: str, code: int = 1000) -> None:
-        """Say why, and close."""
+        """Say why, and close; not to a client that has said goodbye itself."""
+        if self._closing is not None:
+            return
         self._closing = reason
         self.is_ending = True
         if not self.is_attached:
