@@ -14,6 +14,8 @@ messages between it, the network and programs that use a session::
     program.py   what the user's threads do with a session
     oracles.py   what must be true, whatever went wrong: S1 to S10
     world.py     one run: a seed's choice of faults, and figures
+    driven.py    clients and a world that do nothing by chance
+    machine.py   hypothesis decides what they do, in place of a seed
     planted.py   bugs that must not go unnoticed
 
 `python tests/simulation/run.py --seeds 20000` runs as many, and prints figures. What fails,

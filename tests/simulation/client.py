@@ -285,7 +285,7 @@ class SimClient:
             self._another()
         else:
             self.link.let_go()
-            self.machine.after(SECOND, self._settle, self.link, 0)
+            self.machine.after(SECOND, self.settle, self.link, 0)
 
     def _another(self) -> None:
         """A session was lost: the user opens another, unless it is late."""
@@ -294,7 +294,7 @@ class SimClient:
         else:
             self.finished = True
 
-    def _settle(self, link: Link, looks: int) -> None:
+    def settle(self, link: Link, looks: int) -> None:
         """All was answered: see that nothing is kept, then leave."""
         if self.crashed:
             return
@@ -305,7 +305,7 @@ class SimClient:
         there = "" if hosted is None else hosted.leftovers()
         here = link.leftovers()
         if looks < _LONGEST and (link.line is None or hosted is None or here or there):
-            self.machine.after(SECOND // 5, self._settle, link, looks + 1)
+            self.machine.after(SECOND // 5, self.settle, link, looks + 1)
             return
         self.world.oracles.settled(link.name, here)
         self.world.oracles.settled(f"server's {link.id[:8]}", there)
@@ -315,11 +315,11 @@ class SimClient:
         if line is not None and self.random.random() < 0.7:
             line.send(wire.write(Bye("closed by the client")))
             if not line.blackhole:
-                self.machine.after(30 * SECOND, self._check_gone, link.id)
+                self.machine.after(30 * SECOND, self.check_gone, link.id)
         if line is not None:
             line.close()
 
-    def _check_gone(self, session: str) -> None:
+    def check_gone(self, session: str) -> None:
         """S8: a goodbye frees the session at once, not when its time of grace is over."""
         if session in self.world.server.sessions:
             self.world.oracles.violated(f"S8 {self.name} said goodbye, and its session is there")

@@ -59,7 +59,9 @@ class Hosted(End):
     """One session of a server.
 
     Attributes:
-        objects: Counters by their handle, and how often each was lent.
+        objects: Counters by their handle.
+        positions: Iterators by their handle, and how many numbers each has given.
+        lent: How often each of both was lent.
         waiting: Callbacks that the client has not answered: what goes on with the answer.
     """
 
@@ -72,6 +74,7 @@ class Hosted(End):
         self.seat = seat
         self.client = client
         self.objects: dict[int, int] = {}
+        self.positions: dict[int, int] = {}
         self.lent: dict[int, int] = {}
         self.calls: dict[int, Running] = {}
         self.lanes: dict[int, deque[Running]] = {}
@@ -163,7 +166,8 @@ class Hosted(End):
             self.oracles.released(self.name, handle, held, count)
             if held <= count:
                 self.lent.pop(handle, None)
-                self.oracles.final[self.seat.id, handle] = self.objects.pop(handle, 0)
+                if self.positions.pop(handle, None) is None:
+                    self.oracles.final[self.seat.id, handle] = self.objects.pop(handle, 0)
             else:
                 self.lent[handle] = held - count
 
@@ -260,10 +264,16 @@ class Hosted(End):
             yield self._sleep(running.duration // 4)
             self.send(Output, running.call, 1, f"{running.call}:{running.printed}")
             running.printed += 1
+        if running.kind == "step":
+            # It goes on before it takes its time: who cancels it does not know how far it is.
+            position = self._step(running)
+            yield self._sleep(running.duration)
+            return [position]
         yield self._sleep(running.duration)
-        if running.kind == "new":
+        if running.kind in ("new", "iter"):
             self._last_handle += 1
-            self.objects[self._last_handle] = 0
+            kept = self.objects if running.kind == "new" else self.positions
+            kept[self._last_handle] = 0
             self.lent[self._last_handle] = 1
             return [self._last_handle]
         if running.kind == "fetch":
@@ -300,6 +310,14 @@ class Hosted(End):
             self.objects[running.target] = 0
             self.lent[running.target] = 1
         return running.target
+
+    def _step(self, running: Running) -> int:
+        """The next number of an iterator."""
+        assert isinstance(running.target, int)
+        if running.target not in self.positions:
+            self.oracles.missing(self.name, running.target)
+        self.positions[running.target] = self.positions.get(running.target, 0) + 1
+        return self.positions[running.target]
 
     def _sleep(self, milliseconds: int) -> Wait:
         return lambda go_on: self.clock.after(milliseconds * MS, go_on)

@@ -137,12 +137,12 @@ class Link(End):
             self._end_call(pending, "refused")
             return
         if spec.cancel is not None:
-            self.clock.after(spec.cancel * MS, self._cancel, pending)
+            self.clock.after(spec.cancel * MS, self.cancel, pending)
 
     def _left(self, pending: _Pending) -> None:
         pending.parcel = None
 
-    def _cancel(self, pending: _Pending) -> None:
+    def cancel(self, pending: _Pending) -> None:
         """Ctrl-C, or a deadline."""
         if self.calls.get(pending.call.number) is not pending or self.over:
             return
@@ -214,7 +214,7 @@ class Link(End):
             call.value = value
             self._check(pending.spec, value, buffers)
             self.oracles.answered(call, outcome, executed=True, printed=printed)
-            if call.kind in ("new", "again", "fetch") and value:
+            if call.kind in ("new", "iter", "again", "fetch") and value:
                 self.held[value[0]] = self.held.get(value[0], 0) + 1
         self.world.count(outcome)
         pending.done(call)

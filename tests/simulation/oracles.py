@@ -46,6 +46,8 @@ class Oracles:
         self.called_back: Counter[tuple[str, int]] = Counter()
         # What counters stood at when they were freed, by session and handle.
         self.final: dict[tuple[str, int], int] = {}
+        # How far iterators are for who steps them, and how many steps since may have counted.
+        self.positions: dict[tuple[str, int], tuple[int, int]] = {}
         self.most_kept = 0
 
     def violated(self, text: str) -> None:
@@ -89,7 +91,23 @@ class Oracles:
             self.violated(f"S2 call {call.number} of {call.session} ran or not, and says not so")
         if outcome != "cancelled" and printed != len(call.printed):
             self.violated(f"S6 call {call.number} of {call.session} lost output")
+        if call.kind == "step" and call.handle is not None and executed:
+            self._stepped(call, call.handle, done=outcome == "done")
         call.outcome = outcome
+
+    def _stepped(self, call: Call, handle: int, *, done: bool) -> None:
+        """S3: an iterator gives the next number; what a cancelled step has taken is lost."""
+        position, unclear = self.positions.get((call.session, handle), (0, 0))
+        if not done:
+            self.positions[call.session, handle] = position, unclear + 1
+            return
+        [given] = call.value
+        if not position < given <= position + 1 + unclear:
+            self.violated(
+                f"S3 iterator {handle} of {call.session} gave {given} after {position}, and"
+                f" {unclear} steps were cancelled"
+            )
+        self.positions[call.session, handle] = given, 0
 
     def replaced(self, name: str, *, lone: bool) -> None:
         """S7: a lone client is never told that another has its session."""

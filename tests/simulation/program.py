@@ -41,34 +41,48 @@ def lane_program(client: Any, link: Any, lane: int) -> Program:
     """Make calls until it is late, or the session is lost; then let everything go."""
     world, random = client.world, client.random
     mine: list[int] = []
+    iterators: list[int] = []
     while world.clock.now < world.settings.stop and not link.over:
-        specs = _burst(world, random, link, mine)
+        specs = _burst(world, random, link, mine, iterators)
         calls = yield link.make(lane, specs)
         for call in calls:
             if call.outcome == "done" and call.kind == "new":
                 mine.append(call.value[0])
                 if len(link.shared) < 2 and random.random() < 0.3:
                     link.shared.append(mine.pop())
+            if call.outcome == "done" and call.kind == "iter":
+                iterators.append(call.value[0])
             if call.outcome == "done" and call.kind == "fetch" and call.value and not link.over:
                 link.let_go_once(call.value[0])
         if len(mine) > 3 and not link.over:
             link.let_go(mine.pop(random.randrange(len(mine))))
+        if len(iterators) > 1 and not link.over:
+            link.let_go(iterators.pop(0))
         pause = int(random.expovariate(world.settings.rate) * SECOND)
         yield lambda go_on, pause=pause: client.machine.after(pause, go_on)
 
 
-def _burst(world: Any, random: Any, link: Any, mine: list[int]) -> list[Any]:
+def _burst(world: Any, random: Any, link: Any, mine: list[int], iterators: list[int]) -> list[Any]:
     """Some calls that do not wait for each other; one alone if it has buffers."""
     known = mine + link.shared
     if random.random() < 0.12:
         return [_spec(world, random, random.choice(("upload", "download")), None)]
-    kinds = ["plain", "new", "callback"] + ["add"] * 4 + ["again", "fetch"]
+    kinds = ["plain", "new", "callback"] + ["add"] * 4 + ["again", "fetch", "step", "step"]
     specs = []
     for _ in range(random.choice((1, 1, 1, 2, 4, world.settings.burst))):
         kind = random.choice(kinds) if known else "new"
         target = random.choice(known) if kind in ("add", "again") else None
+        if kind == "step":
+            kind, target = _step(random, iterators)
         specs.append(_spec(world, random, kind, target))
     return specs
+
+
+def _step(random: Any, iterators: list[int]) -> tuple[str, int | None]:
+    """A step of the lane's iterator; at times, or if there is none, another iterator."""
+    if iterators and random.random() < 0.9:
+        return "step", iterators[-1]
+    return "iter", None
 
 
 def _spec(world: Any, random: Any, kind: str, target: int | None) -> Any:

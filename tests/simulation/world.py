@@ -20,7 +20,7 @@ from .network import Line, Network
 from .oracles import Oracles
 from .server import SimServer
 
-__all__ = ["Outcome", "Settings", "run"]
+__all__ = ["Ghost", "Outcome", "Settings", "World", "run", "small_chunks"]
 
 _TIME = 20 * SECOND
 """How long programs run and faults happen."""
@@ -66,7 +66,7 @@ class Outcome:
     figures: Counter[str]
 
 
-class _Ghost:
+class Ghost:
     """A box in between that says again what a client has said, on a connection of its own."""
 
     asleep = False
@@ -195,7 +195,7 @@ class World:
         if self.random.random() * 1000 < self.settings.faults["repeated_opening"]:
             self.count("openings repeated")
             delay = int(self.random.random() * 2000) * MS
-            self.clock.after(delay, _Ghost, self, list(said))
+            self.clock.after(delay, Ghost, self, list(said))
 
     def _half_open(self, line: Line) -> None:
         self.count("blackholes")
@@ -212,7 +212,7 @@ class World:
             for kind in due:
                 self._strike(client, kind)
         if random.random() * 1000 < faults["restart"]:
-            self._restart()
+            self.restart(cleanly=random.random() < 0.5)
         self.clock.after(SECOND // 2, self._fault)
 
     def _strike(self, client: SimClient, kind: str) -> None:
@@ -243,10 +243,9 @@ class World:
             else:
                 self.network.cut(line, late=kind == "late_cut")
 
-    def _restart(self) -> None:
+    def restart(self, *, cleanly: bool) -> None:
         """Another process takes the server's place."""
         self.count("restart")
-        cleanly = self.random.random() < 0.5
 
         def cut(line: Line) -> None:
             if self.random.random() < 0.2:
@@ -262,7 +261,7 @@ _OF_A_CLIENT = ("cut", "late_cut", "half_open", "hold", "sleep", "crash", "theft
 
 
 @contextmanager
-def _small_chunks() -> Iterator[None]:
+def small_chunks() -> Iterator[None]:
     """Chunks of 64 bytes, so that small buffers have several."""
     with mock.patch.object(transfers, "CHUNK_SIZE", 64):
         yield
@@ -271,7 +270,7 @@ def _small_chunks() -> Iterator[None]:
 def run(seed: int, **chosen: Any) -> Outcome:
     """One run; a seed decides what is not chosen."""
     world = World(seed, chosen)
-    with _small_chunks():
+    with small_chunks():
         try:
             world.run()
         except Exception as error:
