@@ -9,6 +9,8 @@ import pytest
 from faults.proxy import FaultProxy
 from faults.schedules import EveryNth
 
+from wsremote.client import receiving, reporting
+
 
 async def test_tasks_are_answered_over_lines_that_break(
     proxy: FaultProxy, pkg: Any, direct: Any
@@ -91,3 +93,24 @@ async def test_the_server_awaits_a_function_of_the_client_across_a_cut(
 
     assert await pkg.await_call(callback, 41) == 42
     assert calls == [41]
+
+
+async def test_an_awaited_call_says_that_it_waits(
+    proxy: FaultProxy,
+    pkg: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once, and the loop goes on meanwhile."""
+    for module in (receiving, reporting):
+        monkeypatch.setattr(module, "NOTICEABLE", 0.1)
+    await pkg.wait_and_add(1)
+    said = ""
+    with proxy.outage():
+        task = asyncio.ensure_future(pkg.wait_and_add(2))
+        while "waiting for it" not in said:
+            await asyncio.sleep(0)
+            said += capsys.readouterr().err
+        assert not task.done()
+    assert await task == 3
+    assert (said + capsys.readouterr().err).count("waiting for it") == 1

@@ -21,7 +21,7 @@ from .reporting import show, warn_too_large
 from .waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ..errors import SessionClosed
     from ..protocol.messages import Target
@@ -42,15 +42,16 @@ class AwaitedCall(Waiting):
     Attributes:
         answer: As soon as it has come and is next.
         lane: Of the loop's thread.
+        loop: In which the coroutine runs.
     """
 
-    __slots__ = ("_arrived", "_driver", "_loop", "answer", "lane")
+    __slots__ = ("_arrived", "_driver", "answer", "lane", "loop")
 
     def __init__(self, driver: Driver, lane: Lane, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._driver = driver
         self.lane = lane
-        self._loop = loop
+        self.loop = loop
         self._arrived: asyncio.Event = asyncio.Event()
         self.answer: Result | Fault | None = None
         # Always: whoever has something for it is to say so.
@@ -64,7 +65,7 @@ class AwaitedCall(Waiting):
             blocked.inbox.append(self)
             blocked.wake()
         try:
-            self._loop.call_soon_threadsafe(self._arrived.set)
+            self.loop.call_soon_threadsafe(self._arrived.set)
         except RuntimeError:
             return False  # the loop was closed, and the coroutine with it
         return True
@@ -81,7 +82,7 @@ class AwaitedCall(Waiting):
             elif isinstance(message, Warned):
                 self._driver._warn(message)
             elif isinstance(message, Exec):
-                self._driver.answer_in_loop(message, self._loop)
+                self._driver.answer_in_loop(message, self.loop)
             else:
                 # Seen by the coroutine itself.
                 inbox.appendleft(message)
@@ -228,6 +229,12 @@ class AwaitedCalls:
         driver._sleepers[self._reader] = None
         driver._poller.rest(driver.connection)
         return True
+
+    def tell_loops(self, tell: Callable[[], None]) -> None:
+        """Have something called in the thread of each event loop that awaits an answer."""
+        for loop in {waiting.loop for waiting in list(self._awaiting)}:
+            with contextlib.suppress(RuntimeError):  # it was closed
+                loop.call_soon_threadsafe(tell)
 
     def ended(self, waiting: AwaitedCall) -> None:
         """Nobody awaits a call any more."""

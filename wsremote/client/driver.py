@@ -419,6 +419,9 @@ class Driver(Receiving):
                 lane = self._lanes.renew()
         return lane
 
+    def _tell_loops(self) -> None:
+        self.awaited.tell_loops(self._say_waiting)
+
     def _on_bye(self, message: Bye) -> None:
         if self.closed_because is None:
             self.lost = ended(self, message.reason)

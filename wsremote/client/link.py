@@ -353,6 +353,7 @@ class Link(Channel):
             if slept >= ASLEEP and self._resumer is not None:
                 # The network may be back as well.
                 self._resumer.hurry()
+            self._tell_loops()
         else:
             advice = self._liveness.look(
                 now,
@@ -370,6 +371,9 @@ class Link(Channel):
             if advice is Advice.GIVE_UP:
                 connection.abort("the server is silent")
         self._poller.remind(now + LOOK, self._look_after)
+
+    def _tell_loops(self) -> None:
+        """There is no connection: event loops that wait are to say so, in their threads."""
 
     def _is_waiting(self) -> bool:
         """Whether somebody waits for the server."""
