@@ -163,7 +163,7 @@ class Channel:
                 finally:
                     # Also if an interrupt came when the message was on its way already.
                     if connection.messages_sent != before:
-                        sequence.written = seq
+                        sequence.wrote(seq)
         except ConnectionLost as error:
             logger.debug("! kept for the next connection: %s", error)
 

@@ -53,7 +53,9 @@ class Outage:
         self._seconds = seconds
         if seconds >= NOTICEABLE and not self._told:
             self._told = True
-            self._say(f"the connection to {self._url} is lost; waiting for it (Ctrl-C goes on)")
+            self._say(
+                f"the connection to {self._url} is lost; waiting for it (Ctrl-C stops waiting)"
+            )
 
     def ended(self) -> None:
         """The wait is over."""

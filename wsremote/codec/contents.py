@@ -14,6 +14,7 @@ import array
 import collections
 import operator
 import sys
+from abc import ABC, abstractmethod
 from itertools import compress, count
 from typing import Any, Final
 
@@ -27,7 +28,7 @@ _is = operator.is_
 _is_not = operator.is_not
 
 
-class Kind:
+class Kind(ABC):
     """How the containers of one builtin, and of classes derived from it, are looked at.
 
     Attributes:
@@ -57,17 +58,17 @@ class Kind:
         """An instance of a class derived from the builtin, to be filled with this content."""
         return self.builtin.__new__(cls)
 
+    @abstractmethod
     def copy(self, container: Any) -> Any:
         """The content of a container."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_same(self, content: Any, container: Any) -> bool:
         """Whether a container still holds the very objects of a content of it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fill(self, container: Any, content: Any) -> None:
         """Let a container hold this content, and nothing else."""
-        raise NotImplementedError
 
     def change(self, before: Any, now: Any) -> tuple[Any, ...] | None:
         """What makes `now` of `before`; None if the whole content is as good."""
