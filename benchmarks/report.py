@@ -2,143 +2,105 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import os
 import platform
 import statistics
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bars import bars_of
 from peers import PEERS
+from scenarios import known_scenarios
 from workloads import known_workloads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Measurements", "as_json", "as_markdown"]
+    from measurements import Measurements
+
+__all__ = ["as_json", "as_markdown", "bars_as_markdown"]
+
+GROUPS = {
+    "call": "Sequential calls of f(1, 2)",
+    "method": "Sequential calls of a method, counter.add(1, 2)",
+    "attribute": "Sequential reads of an attribute, counter.value",
+    "streams": "Many calls of f(i, 2), all results taken; each",
+    "generator": "A generator of small ints; each",
+    "arrays": "A float64 array of 100 MB",
+    "mirrors": "Containers that the server owns",
+}
+"""The tables of the workloads, by group."""
 
 
-@dataclass
-class Measurements:
-    """What one run has found.
-
-    Attributes:
-        rounds: How often everything was measured.
-        times: Microseconds of each round, by workload and peer.
-        starts: Milliseconds of each start, "cold" and "warm".
-        failures: What did not work, by peer or workload, and why.
-    """
-
-    rounds: int
-    times: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    starts: dict[str, list[float]] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-
-    def time(self, workload: str, peer: str) -> float | None:
-        """The median over the rounds, microseconds."""
-        found = self.times.get(workload, {}).get(peer)
-        return statistics.median(found) if found else None
-
-    def ratio(self, workload: str, peer: str, *, to: str, to_workload: str = "") -> float | None:
-        """The median of the ratios of each round: drift of the machine hits both alike."""
-        mine = self.times.get(workload, {}).get(peer)
-        theirs = self.times.get(to_workload or workload, {}).get(to)
-        if not mine or not theirs:
-            return None
-        return statistics.median(a / b for a, b in zip(mine, theirs, strict=False))
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A target, and where we are."""
-
-    title: str
-    limit: float
-    unit: str
-    value: float | None
-
-    @property
-    def verdict(self) -> str:
-        """pass, short, or not measured."""
-        if self.value is None:
-            return "not measured"
-        return "pass" if self.value <= self.limit else "short"
-
-
-def bars_of(found: Measurements) -> list[Bar]:
-    """The bars of the design page that these measurements can tell of."""
-
-    def start(kind: str) -> float | None:
-        return statistics.median(found.starts[kind]) if found.starts.get(kind) else None
-
-    def own(workload: str) -> float | None:
-        return found.ratio(workload, "wsremote", to="wsremote", to_workload="call")
-
-    rpyc, bare = (found.ratio("call", "wsremote", to=peer) for peer in ("rpyc", "bare"))
-    return [
-        Bar("f(1, 2) / RPyC", 0.65, "x", rpyc),
-        Bar("f(1, 2) / bare socket + pickle", 1.7, "x", bare),
-        Bar("method call / f(1, 2)", 1.2, "x", own("method")),
-        Bar("attribute read / f(1, 2)", 1.2, "x", own("attribute")),
-        Bar("sympy: connect to first result, cold", 500, " ms", start("cold")),
-        Bar("sympy: connect to first result, warm", 20, " ms", start("warm")),
-    ]
+def bars_as_markdown(found: Measurements) -> str:
+    """The table of bars, and the machine it was taken on."""
+    return "\n".join(_bar_lines(found)) + "\n"
 
 
 def as_markdown(found: Measurements) -> str:
-    """The tables."""
-    return "\n".join(_lines(found)) + "\n"
+    """That table, and all others."""
+    return "\n".join([*_bar_lines(found), *_lines(found)]) + "\n"
 
 
-def _lines(found: Measurements) -> Iterator[str]:
-    yield f"{_machine()}; {found.rounds} rounds, medians."
-    for name, workload in known_workloads().items():
-        if found.times.get(name):
-            yield from ("", f"## {workload.title}", "")
-            yield from _peer_table(found, name)
-    if found.starts:
-        yield from ("", "## sympy served: from connect() to the first result", "")
-        yield from _table(
-            ("start", "median", "from", "to", "processes"),
-            [
-                (kind, *(f"{value:.1f} ms" for value in _spread(times)), str(len(times)))
-                for kind, times in found.starts.items()
-            ],
-        )
-    yield from ("", "## Bars", "")
+def _bar_lines(found: Measurements) -> Iterator[str]:
+    yield f"{_machine()}; {found.sizes.rounds} rounds, medians."
+    yield ""
     yield from _table(
-        ("bar", "at most", "measured", ""),
+        ("what", "wsremote", "peer", "ratio", "bar", ""),
         [
-            (
-                bar.title,
-                f"{bar.limit:g}{bar.unit}",
-                "" if bar.value is None else f"{bar.value:.3g}{bar.unit}",
-                bar.verdict,
-            )
+            (bar.what, bar.ours, bar.theirs, bar.ratio_text, bar.limit_text, bar.verdict)
             for bar in bars_of(found)
+            if found.is_whole or bar.value is not None
         ],
     )
     if found.failures:
-        yield from ("", "## Not measured", "")
+        yield from ("", "Not measured:", "")
         yield from (f"- {name}: {reason}" for name, reason in found.failures.items())
 
 
-def _peer_table(found: Measurements, workload: str) -> Iterator[str]:
-    rows = []
-    for peer in PEERS:
-        median = found.time(workload, peer.key)
-        if median is not None:
-            ratios = (found.ratio(workload, peer.key, to=to) for to in ("bare", "rpyc"))
-            low, high = min(found.times[workload][peer.key]), max(found.times[workload][peer.key])
-            rows.append(
-                (
-                    _with_versions(peer.title, peer.distributions),
-                    _microseconds(median),
-                    f"{_microseconds(low)} to {_microseconds(high)}",
-                    *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
-                )
+def _lines(found: Measurements) -> Iterator[str]:
+    for group, title in GROUPS.items():
+        rows = list(_group_rows(found, group))
+        if rows:
+            yield from ("", f"## {title}", "")
+            yield from _table(("peer", "median", "rounds", "x bare socket", "x RPyC"), rows)
+    for name, scenario in known_scenarios().items():
+        if found.figures.get(name):
+            yield from ("", f"## {scenario.titled(found.sizes)}", "")
+            yield from _table(
+                ("", "median", "from", "to"),
+                [
+                    (figure, *(_with_unit(value, scenario.figures[figure]) for value in spread))
+                    for figure, values in found.figures[name].items()
+                    for spread in [(statistics.median(values), min(values), max(values))]
+                ],
             )
-    yield from _table(("peer", "median", "rounds", "x bare socket", "x RPyC"), rows)
+
+
+def _group_rows(found: Measurements, group: str) -> Iterator[tuple[str, ...]]:
+    workloads = [each for each in known_workloads().values() if each.group == group]
+    for workload in workloads:
+        for peer in PEERS:
+            median = found.time(workload.name, peer.key)
+            if median is None:
+                continue
+            # What has no namesake among the peers is compared with what they do in its place.
+            others = "batch" if group == "streams" else workload.name
+            others = group if group in ("call", "generator") else others
+            ratios = (
+                found.ratio(workload.name, peer.key, to=to, to_workload=others)
+                for to in ("bare", "rpyc")
+            )
+            title = _with_versions(peer.title, peer.distributions)
+            times = found.times[workload.name][peer.key]
+            yield (
+                f"{title}, {workload.title}" if len(workloads) > 1 else title,
+                _microseconds(median),
+                f"{_microseconds(min(times))} to {_microseconds(max(times))}",
+                *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
+            )
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -148,12 +110,14 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "| " + " | ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)) + " |"
 
 
-def _spread(values: list[float]) -> tuple[float, float, float]:
-    return statistics.median(values), min(values), max(values)
+def _with_unit(value: float, unit: str) -> str:
+    return f"{value:.0f} {unit}".strip() if abs(value) >= 1000 else f"{value:.3g} {unit}".strip()
 
 
 def _microseconds(value: float) -> str:
-    return f"{value:.1f} µs" if value < 1000 else f"{value / 1000:.0f} ms"
+    if value < 1000:
+        return f"{value:.1f} µs" if value >= 10 else f"{value:.2f} µs"
+    return f"{value / 1000:.0f} ms"
 
 
 def _with_versions(title: str, distributions: Sequence[str]) -> str:
@@ -167,9 +131,15 @@ def _with_versions(title: str, distributions: Sequence[str]) -> str:
 
 
 def _machine() -> str:
+    model = ""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line for line in lines if line.startswith("model name")).partition(":")[2]
+    except (OSError, StopIteration):
+        model = platform.machine()
     return (
-        f"Python {platform.python_version()}, {platform.system()} {platform.machine()},"
-        f" {os.cpu_count()} cores"
+        f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores of"
+        f" {' '.join(model.split())}"
     )
 
 
@@ -177,12 +147,9 @@ def as_json(found: Measurements) -> dict[str, Any]:
     """Everything, for a program: no rounding, no medians only."""
     return {
         "machine": _machine(),
-        "rounds": found.rounds,
+        "sizes": dataclasses.asdict(found.sizes),
         "microseconds": found.times,
-        "start_milliseconds": found.starts,
-        "bars": [
-            {"bar": bar.title, "limit": bar.limit, "value": bar.value, "verdict": bar.verdict}
-            for bar in bars_of(found)
-        ],
+        "figures": found.figures,
+        "bars": [bar.as_json() for bar in bars_of(found)],
         "failures": found.failures,
     }

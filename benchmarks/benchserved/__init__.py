@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
 
 
@@ -41,3 +43,24 @@ def numbers(count: int) -> np.ndarray[Any, Any]:
     import numpy as np
 
     return np.arange(count, dtype=np.float64)
+
+
+def counters(count: int) -> list[Counter]:
+    """So many objects that stay on the server, in one call."""
+    return [Counter() for _ in range(count)]
+
+
+def count(stop: int) -> Iterator[int]:
+    """A generator of small ints."""
+    for number in range(stop):  # noqa: UP028  it stands for any loop
+        yield number
+
+
+def count_seen(stop: int) -> Iterator[int]:
+    """One of which nobody can know that running ahead is not seen: it looks at a global."""
+    for number in range(stop):
+        if not is_closed:
+            yield number
+
+
+is_closed = False

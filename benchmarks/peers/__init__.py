@@ -6,6 +6,9 @@ A peer is a module with two functions:
   and does not return.
 * `connect(address)` runs in the client's process and gives the operations it can do, by
   the name of the workload: functions without arguments that return what the user gets.
+
+It may have a third: `connect_async(address)` is awaited in an event loop of the client's
+process, and gives operations that are coroutine functions.
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from multiprocessing.managers import BaseManager, NamespaceProxy
+from multiprocessing.managers import BaseManager, IteratorProxy, NamespaceProxy
 from typing import TYPE_CHECKING, Any
 
 import benchserved
+from workloads import generator
 from workloads.arrays import COUNT, array_of
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Manager(BaseManager):
 
 Manager.register("Functions", Functions)
 Manager.register("Counter", benchserved.Counter, CounterProxy)
+Manager.register("count", benchserved.count, IteratorProxy)
 
 
 def serve(ready: Ready) -> None:
@@ -56,6 +58,7 @@ def connect(address: str) -> Operations:
         "call": lambda: functions.f(1, 2),
         "method": lambda: counter.add(1, 2),
         "attribute": lambda: counter.value,
+        "generator": lambda: list(manager.count(generator.COUNT)),  # type: ignore[attr-defined]
         "array up": lambda: functions.last(array_of(COUNT)),
         "array down": lambda: functions.numbers(COUNT),
     }

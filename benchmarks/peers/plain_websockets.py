@@ -10,6 +10,7 @@ import msgpack
 import numpy as np
 import websockets.asyncio.server
 import websockets.sync.client
+from workloads import streams
 from workloads.arrays import COUNT, array_of
 
 if TYPE_CHECKING:
@@ -58,10 +59,19 @@ def connect(address: str) -> Operations:
         connection.send(msgpack.packb((what, arguments)))
         return msgpack.unpackb(connection.recv())
 
+    def batch() -> list[int]:
+        results: list[int] = []
+        for window in streams.windows():
+            for i in window:
+                connection.send(msgpack.packb(("f", (i, 2))))
+            results += [msgpack.unpackb(connection.recv()) for _ in window]
+        return results
+
     return {
         "call": lambda: ask("f", (1, 2)),
         "method": lambda: ask("add", (1, 2)),
         "attribute": lambda: ask("get", "value"),
+        "batch": batch,
         "array up": lambda: ask("last", (array_of(COUNT).tobytes(),)),
         "array down": lambda: np.frombuffer(ask("numbers", (COUNT,))),
     }

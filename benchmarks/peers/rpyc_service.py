@@ -11,6 +11,7 @@ from rpyc.core.stream import SocketStream
 from rpyc.utils.classic import obtain
 from rpyc.utils.factory import connect_stream
 from rpyc.utils.server import ThreadedServer
+from workloads import generator, streams
 from workloads.arrays import COUNT, array_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Service(rpyc.Service):
     """What is exposed."""
 
     exposed_f = staticmethod(benchserved.f)
+    exposed_count = staticmethod(benchserved.count)
     exposed_numbers = staticmethod(benchserved.numbers)
     exposed_Counter = benchserved.Counter
 
@@ -51,10 +53,21 @@ def connect(address: str) -> Operations:
     stream = SocketStream.connect("127.0.0.1", int(address), nodelay=True)
     root = connect_stream(stream, config=CONFIG).root
     f, last, numbers, counter = root.f, root.last, root.numbers, root.Counter()
+    count, soon = root.count, rpyc.async_(f)
+
+    def batch() -> list[int]:
+        results: list[int] = []
+        for window in streams.windows():
+            answers = [soon(i, 2) for i in window]
+            results += [answer.value for answer in answers]
+        return results
+
     return {
         "call": lambda: f(1, 2),
         "method": lambda: counter.add(1, 2),
         "attribute": lambda: counter.value,
+        "batch": batch,
+        "generator": lambda: list(count(generator.COUNT)),
         "array up": lambda: last(array_of(COUNT)),
         "array down": lambda: obtain(numbers(COUNT)),
     }

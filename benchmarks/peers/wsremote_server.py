@@ -2,68 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
-import json
-import os
-import secrets
-import subprocess
-import sys
-import tempfile
+import itertools
+import signal
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scenarios.served import serving
+from workloads import generator, streams
 from workloads.arrays import COUNT, array_of
 
 if TYPE_CHECKING:
     from peers import Operations, Ready
 
-ROOT = Path(__file__).parents[2]
-
-
-def start_server(package: str, folder: Path, token: str) -> tuple[subprocess.Popen[bytes], str]:
-    """`wsremote serve` in a process of its own.
-
-    Args:
-        package: What it serves.
-        folder: For its ready file and its log.
-        token: What its clients prove to know.
-
-    Returns:
-        The process, and the URL it listens at.
-
-    Raises:
-        RuntimeError: It ended instead. The text is what it wrote.
-    """
-    ready_file, log = folder / "ready.json", folder / "log.txt"
-    path = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
-    options = ["--port", "0", "--token", token, "--ready-file", str(ready_file)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "wsremote", "serve", package, *options],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env={**os.environ, "PYTHONPATH": path},
-        )
-    while not ready_file.exists() or not ready_file.read_text().endswith("}"):
-        if process.poll() is not None:
-            raise RuntimeError(f"wsremote serve ended: {log.read_text()[-500:]}")
-        time.sleep(0.01)
-    return process, json.loads(ready_file.read_text())["url"]
-
 
 def serve(ready: Ready) -> None:
     """Start the command and stay with it."""
-    token = secrets.token_urlsafe()
-    with tempfile.TemporaryDirectory() as folder:
-        process, url = start_server("benchserved", Path(folder), token)
-        try:
-            ready(f"{url} {token}")
-            process.wait()
-        finally:
-            process.kill()
-            process.wait()
+    with serving() as server:
+        ready(f"{server.url} {server.token}")
+        signal.pause()
 
 
 def connect(address: str) -> Operations:
@@ -71,8 +29,24 @@ def connect(address: str) -> Operations:
     import wsremote
 
     url, token = address.split()
-    served = wsremote.connect(url, token=token).modules.benchserved
+    session = wsremote.connect(url, token=token)
+    served = session.modules.benchserved
     f, last, numbers, counter = served.f, served.last, served.numbers, served.Counter()
+
+    def pipeline() -> list[int]:
+        with session.pipeline():
+            promises = [f(i, 2) for i in range(streams.COUNT)]
+        return [promise.result() for promise in promises]
+
+    def pipeline_last() -> int:
+        with session.pipeline():
+            for i in range(streams.COUNT):
+                promise = f(i, 2)
+        return promise.result()
+
+    def submit() -> list[int]:
+        futures = [session.submit(f, i, 2) for i in range(streams.COUNT)]
+        return [future.result() for future in futures]
 
     @functools.cache
     def holding(count: int) -> tuple[list[Any], Any]:
@@ -89,6 +63,38 @@ def connect(address: str) -> Operations:
         "call": lambda: f(1, 2),
         "method": lambda: counter.add(1, 2),
         "attribute": lambda: counter.value,
+        "map": lambda: list(session.map(f, range(streams.COUNT), itertools.repeat(2))),
+        "pipeline": pipeline,
+        "pipeline last": pipeline_last,
+        "submit": submit,
+        "generator": lambda: list(served.count(generator.COUNT)),
+        "generator by word": lambda: list(wsremote.ahead(served.count_seen(generator.COUNT))),
+        "generator seen": lambda: list(served.count_seen(generator.COUNT)),
         "array up": lambda: last(array_of(COUNT)),
         "array down": lambda: numbers(COUNT),
     }
+
+
+_kept: list[Any] = []
+"""A session of the async face ends when nobody has it."""
+
+
+async def connect_async(address: str) -> Operations:
+    """One more session, of the async face."""
+    import wsremote
+
+    url, token = address.split()
+    session = await wsremote.connect_async(url, token=token, new=True)
+    f = session.modules.benchserved.f
+
+    async def call() -> int:
+        return await f(1, 2)
+
+    async def gather() -> list[int]:
+        async def task(number: int) -> int:
+            return await f(number, 2)
+
+        return await asyncio.gather(*[task(number) for number in range(streams.TASKS)])
+
+    _kept.append(session)
+    return {"await": call, "gather": gather}

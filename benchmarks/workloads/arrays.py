@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from workloads import Workload
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
 COUNT = 12_500_000
@@ -22,7 +24,11 @@ def array_of(count: int) -> np.ndarray[Any, Any]:
     return np.arange(count, dtype=np.float64)
 
 
-UP = Workload("array up", "last(100 MB array)", 3, lambda last: last == COUNT - 1, False)
-DOWN = Workload(
-    "array down", "numbers(...) of 100 MB", 3, lambda array: float(array[-1]) == COUNT - 1, False
+def _array(name: str, title: str, is_right: Callable[[Any], bool]) -> Workload:
+    return Workload(name, title, 1, is_right, "arrays", rounds=5, cores=2)
+
+
+UP = _array("array up", "last(100 MB array)", lambda last: last == COUNT - 1)
+DOWN = _array(
+    "array down", "numbers(...) of 100 MB", lambda array: (array[0], array[-1]) == (0, COUNT - 1)
 )

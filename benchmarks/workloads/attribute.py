@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from workloads import Workload
 
-ATTRIBUTE = Workload("attribute", "counter.value", 2000, lambda result: result == 7)
+ATTRIBUTE = Workload(
+    "attribute", "counter.value", 500, lambda result: result == 7, "attribute", passes=5
+)

@@ -4,4 +4,5 @@ from __future__ import annotations
 
 from workloads import Workload
 
-CALL = Workload("call", "f(1, 2)", 2000, lambda result: result == 3)
+CALL = Workload("call", "f(1, 2)", 500, lambda result: result == 3, "call", passes=5)
+AWAITED = Workload("await", "await f(1, 2)", 500, lambda result: result == 3, "call", passes=5)

@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from workloads import Workload
 
-METHOD = Workload("method", "counter.add(1, 2)", 2000, lambda result: result == 3)
+METHOD = Workload(
+    "method", "counter.add(1, 2)", 500, lambda result: result == 3, "method", passes=5
+)

@@ -6,14 +6,18 @@ next process.
 
 from __future__ import annotations
 
-import os
-import secrets
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from peers.wsremote_server import ROOT, start_server
+from processes import environment
+
+from scenarios import Scenario, Sizes
+from scenarios.served import serving
+
+if TYPE_CHECKING:
+    from scenarios import Record
 
 CLIENT = """
 import sys, time
@@ -29,11 +33,12 @@ session.close()
 TIMEOUT = 120
 
 
-def first_result(url: str, token: str, cache: Path) -> float:
+def first_result(url: str, token: str, cache: str) -> float:
     """Milliseconds, in a new process with that cache."""
     done = subprocess.run(
         [sys.executable, "-c", CLIENT, url, token],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "WSREMOTE_CACHE": str(cache)},
+        cwd=cache,
+        env={**environment(), "WSREMOTE_CACHE": cache},
         capture_output=True,
         text=True,
         timeout=TIMEOUT,
@@ -44,23 +49,25 @@ def first_result(url: str, token: str, cache: Path) -> float:
     return float(done.stdout.splitlines()[0])
 
 
-def measure(rounds: int, warm_starts: int = 3) -> dict[str, list[float]]:
-    """Milliseconds of each start, cold and warm.
+WARM_STARTS = 3
+
+
+def measure(sizes: Sizes, record: Record) -> None:
+    """A fresh server a round.
 
     Raises:
         RuntimeError: The server or a client does not work.
     """
-    cold: list[float] = []
-    warm: list[float] = []
-    for _ in range(rounds):
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            token = secrets.token_urlsafe()
-            process, url = start_server("sympy", folder, token)
-            try:
-                cold.append(first_result(url, token, folder / "cache"))
-                warm += [first_result(url, token, folder / "cache") for _ in range(warm_starts)]
-            finally:
-                process.kill()
-                process.wait()
-    return {"cold": cold, "warm": warm}
+    for _ in range(min(sizes.rounds, 3)):
+        with serving("sympy") as server, tempfile.TemporaryDirectory() as cache:
+            record("cold", first_result(server.url, server.token, cache))
+            for _ in range(WARM_STARTS):
+                record("warm", first_result(server.url, server.token, cache))
+
+
+SCENARIO = Scenario(
+    "start",
+    "sympy served: from connect() to the first result",
+    {"cold": "ms", "warm": "ms"},
+    measure,
+)
