@@ -10,11 +10,12 @@ from wsremote.codec import wire
 from wsremote.protocol.messages import Bye
 
 from .client import SimClient
-from .clock import SECOND
+from .clock import SECOND, Program, Task
 from .link import Link
 from .network import Line
 from .oracles import Call
-from .program import Spec
+from .reading import Reader
+from .specs import Spec
 from .world import World
 
 __all__ = ["LANES", "Driven", "Stage"]
@@ -38,6 +39,9 @@ class Driven(SimClient):
     def __init__(self, stage: Stage, name: str) -> None:
         super().__init__(stage, name, lanes=0)
         self.held: dict[str, list[int]] = {"new": [], "iter": []}
+        self._readers: dict[int, Reader] = {}
+        # Iterators that somebody reads, or stops to read.
+        self._read: set[int] = set()
         self.fates: deque[tuple[int, int]] = deque()
         self.leaving = False
 
@@ -58,13 +62,33 @@ class Driven(SimClient):
     def begin(self) -> None:
         """Open a session, in which nothing is held."""
         self.held = {"new": [], "iter": []}
+        self._readers, self._read = {}, set()
         super().begin()
 
-    def make(self, lane: int, *specs: Spec) -> None:
+    def make(self, lane: int, *specs: Spec, batched: bool = False) -> None:
         """Make calls, and go on."""
         link = self.usable
         if link is not None and len(link.sequence.unacked) < _MOST_UNACKED:
-            link.make(lane, list(specs))(self._note)
+            link.make(lane, list(specs), batched=batched)(self._note)
+
+    def read(self, lane: int, handle: int, count: int) -> None:
+        """Read items of an iterator, and go on; nothing if somebody reads it."""
+        link = self.usable
+        if link is None or handle in self._read:
+            return
+        reader = self._readers.setdefault(handle, Reader(link, lane, handle))
+        self._do(handle, reader.read(count))
+
+    def leave_iterator(self, handle: int) -> bool:
+        """See that an iterator stands where it was read. Whether it does, and may be used."""
+        if handle in self._readers and handle not in self._read:
+            self._readers[handle].leave()
+        return handle not in self._read
+
+    def _do(self, handle: int, program: Program) -> None:
+        readers = self._read
+        readers.add(handle)
+        Task(program, lambda value, error: readers.discard(handle)).resume()
 
     def _note(self, calls: list[Call]) -> None:
         """Take what calls have brought, if it is of the session of now."""
@@ -82,6 +106,9 @@ class Driven(SimClient):
         link = self.usable
         if link is None or any(each.spec.target == handle for each in link.calls.values()):
             return
+        if not self.leave_iterator(handle):
+            return
+        self._readers.pop(handle, None)
         for handles in self.held.values():
             if handle in handles:
                 handles.remove(handle)
@@ -93,7 +120,7 @@ class Driven(SimClient):
         link = self.link
         if self.finished:
             return
-        if link is None or (link.calls and not link.over):
+        if link is None or ((link.calls or self._read) and not link.over):
             self.machine.after(SECOND // 5, self.leave)
         elif link.over:
             self.finished = True

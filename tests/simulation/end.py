@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any
 
 from wsremote.codec import wire
 from wsremote.errors import ConnectionLost, LimitExceeded, RemoteProtocolError
@@ -24,16 +24,14 @@ from wsremote.protocol.messages import (
     Release,
 )
 from wsremote.protocol.sequence import Sequence
-from wsremote.protocol.transfers import Transfers, chunks_of, withdrawal
+from wsremote.protocol.transfers import chunks_of, withdrawal
 
 from .clock import MS
 from .network import Line
 from .oracles import Oracles
+from .refusing import MOST, Refusing, is_refusal
 
 __all__ = ["End", "Interrupted", "Parcel", "checksum"]
-
-_TRANSFER_LIMIT: Final = 1 << 16
-"""Bytes that one side buffers for the other, with chunks of 64 bytes."""
 
 
 class Interrupted(Exception):
@@ -75,7 +73,7 @@ class End:
         self.oracles: Oracles = world.oracles
         self.name = name
         self.sequence = Sequence()
-        self.transfers = Transfers(_TRANSFER_LIMIT)
+        self.transfers = Refusing(MOST)
         # The connection of this moment; None while there is none.
         self.line: Line | None = None
         self.over = False
@@ -88,11 +86,13 @@ class End:
         self._chunk_takes: int = world.settings.chunk
         self._last_transfer = 0
         self._there: dict[int, int] = {}
+        # Buffers that the other side does not take, over the connection of this moment.
+        self._refused: set[int] = set()
         # Chunks of kept messages that go before these; None if there are none.
         self._replay: Iterator[Chunk] | None = None
         self._pumping = self._ticking = False
         self.handlers: dict[type[Message], Callable[[Any], None]] = {
-            Chunk: self.transfers.receive,
+            Chunk: self._on_chunk,
             Ack: self._on_ack,
             Ping: self._on_ping,
             Pong: self._on_ack,
@@ -119,6 +119,15 @@ class End:
         seq = sequence.sent + 1
         data = wire.write_fields(kind, seq, sequence.received, *fields)
         self.keep(seq, data)
+        return seq
+
+    def send_small(self, number: int, *fields: Any) -> int:
+        """Send the short form of a message. Gives the number of the message."""
+        if self.released:
+            self._send_released()
+        sequence = self.sequence
+        seq = sequence.sent + 1
+        self.keep(seq, wire.pack((number, seq, sequence.received, *fields)))
         return seq
 
     def _send_batch(self, *messages: tuple[type[Numbered], tuple[Any, ...]]) -> int:
@@ -201,9 +210,13 @@ class End:
         for transfer in parcel.buffers:
             self.give_up(transfer)
 
+    def not_taken(self, parcel: Parcel) -> None:
+        """The other side refuses a buffer of a message that has not left."""
+
     def give_up(self, transfer: int) -> None:
         """No message will list this buffer: neither side keeps it."""
         del self.outgoing[transfer]
+        self._refused.discard(transfer)
         self.send_unnumbered(withdrawal(transfer))
 
     def _rest(self, transfers: dict[int, bytes] | list[int]) -> Iterator[Chunk]:
@@ -212,7 +225,7 @@ class End:
             if transfer in self.outgoing:
                 start = self._there.get(transfer, 0)
                 for chunk in chunks_of(transfer, self.outgoing[transfer], start):
-                    if transfer not in self.outgoing:
+                    if transfer not in self.outgoing or transfer in self._refused:
                         break  # given up meanwhile: what follows would have no beginning
                     yield chunk
 
@@ -297,6 +310,16 @@ class End:
         line.close()
         line.owner.on_lost(line)
 
+    def _on_chunk(self, message: Chunk) -> None:
+        if is_refusal(message):
+            if message.transfer in self.outgoing:
+                self._refused.add(message.transfer)
+            for parcel in list(self.parcels):
+                if message.transfer in parcel.buffers:
+                    self.not_taken(parcel)
+        elif (answer := self.transfers.take(message)) is not None:
+            self.send_unnumbered(answer)
+
     def _on_ack(self, message: Ack | Pong) -> None:
         self.sequence.acknowledge(message.ack)
 
@@ -314,6 +337,8 @@ class End:
         """
         self.sequence.resume(received)
         self._forget_acknowledged()
+        self._refused.clear()
+        self.transfers.begin_again()
         self._there = dict(transfers)  # type: ignore[arg-type]
         self.line = line
         for transfer in self._there:
@@ -345,6 +370,7 @@ class End:
         kept = {
             "unacked": len(self.sequence.unacked),
             "transfers": len(self.transfers),
+            "refused": self.transfers.refused,
             "outgoing": len(self.outgoing),
             "needed": len(self.needed),
             "parcels": len(self.parcels),

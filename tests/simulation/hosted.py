@@ -3,91 +3,76 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import Any, Final
 
 from wsremote.codec import wire
+from wsremote.errors import LimitExceeded
+from wsremote.protocol.batches import check_batch
 from wsremote.protocol.messages import (
+    POOL,
+    SMALL_RESULT,
+    Batch,
     Bye,
     Cancel,
     Exec,
     Fault,
     Leave,
-    Op,
-    Output,
     Release,
     Result,
+    Results,
+    Unread,
 )
 from wsremote.protocol.roster import Seat, Tombstone
 
-from .clock import MS, Program, Task, Wait
-from .end import End, checksum
+from .clock import MS, Task
+from .end import Parcel, checksum
+from .kept import Pipelines
 from .network import Line
+from .running import CallbackLost, Cancelled, Depends, Failed, Running, TooLarge
 
-__all__ = ["CallbackLost", "Cancelled", "Hosted", "Running"]
+__all__ = ["Hosted"]
 
 _SOFT_LIMIT: Final = 20
 """Kept messages above which no further call begins."""
+_WORKERS: Final = 3
+"""Calls of the pool that run beside each other."""
+_SCALAR: Final = ("plain", "add", "step", "sum")
+"""Kinds of calls that give one number, or nothing."""
+_AT_ONCE: Final = 6
+"""Values that are sent together."""
 
 
-class Cancelled(Exception):
-    """The client has cancelled the call."""
-
-
-class CallbackLost(Exception):
-    """The client that has the function is not the one that has the session."""
-
-
-class Running:
-    """One call that was admitted."""
-
-    def __init__(self, message: Exec, buffers: list[bytearray]) -> None:
-        self.call = message.call
-        self.lane = message.lane
-        self.target = message.target
-        self.kind, self.outputs, self.duration, *self.rest = wire.unpack(message.payload)
-        self.buffers = buffers
-        self.printed = 0
-        self.nested = False
-        # None until it runs.
-        self.task: Task | None = None
-        # Buffers of its answer.
-        self.gives: list[bytes] = []
-
-
-class Hosted(End):
+class Hosted(Pipelines):
     """One session of a server.
 
     Attributes:
-        objects: Counters by their handle.
-        positions: Iterators by their handle, and how many numbers each has given.
-        lent: How often each of both was lent.
-        waiting: Callbacks that the client has not answered: what goes on with the answer.
+        lanes: Calls that wait, by lane.
+        busy: Those that run, by their strand.
+        ended: Calls that have run and are answered, and the number of the answer; None while it
+            has none.
     """
 
     most_kept = 60
 
     def __init__(self, world: Any, server: Any, seat: Seat, client: dict[str, Any]) -> None:
-        super().__init__(world, f"server's {seat.id[:8]}")
-        self.world = world
+        super().__init__(world, f"server's {seat.id[:8]}", seat.id)
         self.server = server
         self.seat = seat
         self.client = client
-        self.objects: dict[int, int] = {}
-        self.positions: dict[int, int] = {}
-        self.lent: dict[int, int] = {}
-        self.calls: dict[int, Running] = {}
         self.lanes: dict[int, deque[Running]] = {}
-        self.busy: dict[int, Running] = {}
-        self.waiting: dict[int, tuple[Running, Callable[[Any], None]]] = {}
-        # Calls that have run, and the number of the answer; None while its buffers leave.
+        self.busy: dict[tuple[int, int], Running] = {}
         self.ended: dict[int, int | None] = {}
-        self._last_handle = self._last_callback = 0
+        # Calls whose values leave together, by lane; with them.
+        self._gathered: dict[int, list[tuple[Running, int]]] = {}
+        # Calls whose answers leave behind buffers.
+        self._giving: list[Running] = []
         self.handlers |= {
             Exec: self.on_exec,
+            Batch: self.on_batch,
             Result: self.on_answer,
             Fault: self.on_answer,
             Release: self.on_release,
+            Unread: self.on_unread,
             Cancel: self.on_cancel,
             Leave: self.on_leave,
             Bye: self.on_bye,
@@ -110,7 +95,10 @@ class Hosted(End):
             f"it is {why}",
             at,
             self.sequence.received,
-            [call for call, seq in self.ended.items() if seq is None or seq > acked],
+            [
+                *(call for call, seq in self.ended.items() if seq is None or seq > acked),
+                *self.kept.ended,
+            ],
             [call for call, running in self.calls.items() if running.task is not None],
             self.seat.attach,
         )
@@ -131,6 +119,8 @@ class Hosted(End):
             f"objects {self.lent}" if self.lent else "",
             f"{len(self.calls)} calls" if self.calls else "",
             f"{len(self.waiting)} callbacks" if self.waiting else "",
+            f"{self._gathered} gathered" if self._gathered else "",
+            f"{len(self.streams)} streams" if len(self.streams) else "",
         ]
         return ", ".join(filter(None, kept))
 
@@ -148,8 +138,24 @@ class Hosted(End):
             self.start_next(lane)
 
     def on_exec(self, message: Exec) -> None:
-        """A call is admitted."""
-        running = Running(message, self.transfers.claim(message.transfers))
+        """A call is admitted, if what it needs was."""
+        buffers = self.transfers.taken(message.transfers or ())
+        if isinstance(buffers, LimitExceeded):
+            running = self.calls[message.call] = Running(message, [])
+            self.finish(running, TooLarge())
+            return
+        self.admit(message, Running(message, buffers))
+
+    def on_batch(self, message: Batch) -> None:
+        """Several are, none if one of them is none."""
+        for call, op, target, name, arguments in check_batch(message):
+            payload = arguments if type(arguments) is bytes else wire.pack(arguments)
+            fields = call, message.lane, message.parent, op, target, name, payload, None
+            exec_ = Exec(message.seq, message.ack, *fields)
+            self.admit(exec_, Running(exec_, [], batched=True))
+
+    def admit(self, message: Exec, running: Running) -> None:
+        """Have a call wait for its turn."""
         self.calls[running.call] = running
         if message.parent is not None and message.parent in self.waiting:
             # The thread that waits for the callback runs it.
@@ -162,14 +168,22 @@ class Hosted(End):
     def on_release(self, message: Release) -> None:
         """Handles that the client holds no longer."""
         for handle, count in message.handles:
+            if handle < 0:
+                self.release_kept(-handle, count)
+                continue
             held = self.lent.get(handle, 0)
             self.oracles.released(self.name, handle, held, count)
             if held <= count:
                 self.lent.pop(handle, None)
-                if self.positions.pop(handle, None) is None:
+                self.streams.forget(handle)
+                if self.iterators.pop(handle, None) is None:
                     self.oracles.final[self.seat.id, handle] = self.objects.pop(handle, 0)
             else:
                 self.lent[handle] = held - count
+
+    def on_unread(self, message: Unread) -> None:
+        """What was pulled of an iterator was not used."""
+        self.streams.unread(message.handle, message.used)
 
     def on_cancel(self, message: Cancel) -> None:
         """End a call: not begun if queued, interrupted if running, nothing if it has ended."""
@@ -194,47 +208,71 @@ class Hosted(End):
 
     def on_answer(self, message: Result | Fault) -> None:
         """A callback was answered; one that is not waited for any more is dropped."""
-        buffers = self.transfers.claim(message.transfers) if type(message) is Result else []
+        buffers: Any = []
+        if type(message) is Result:
+            buffers = self.transfers.taken(message.transfers or ())
         waits = self.waiting.pop(message.call, None)
-        if waits is not None:
+        if waits is None:
+            return
+        if isinstance(buffers, LimitExceeded):
+            # As one that was interrupted.
+            waits[1](((None, 0), 0))
+        else:
             waits[1]((wire.unpack(message.payload), checksum(buffers)))
 
     # ---- what runs -------------------------------------------------------------------
 
     def start_next(self, lane: int) -> None:
-        """Run the next call of a lane, if nothing runs there and there is room for its answer."""
+        """Run the next call of a lane, if nothing runs there and there is room for its answer.
+
+        Of the pool as many as there are workers, in any order.
+        """
         queue = self.lanes.get(lane)
-        if queue and lane not in self.busy and len(self.sequence.unacked) < _SOFT_LIMIT:
-            running = self.busy[lane] = queue.popleft()
-            self.start(running)
+        if not queue:
+            return
+        for number in range(_WORKERS if lane == POOL else 1):
+            strand = lane, number
+            while queue and strand not in self.busy and len(self.sequence.unacked) < _SOFT_LIMIT:
+                running = self.busy[strand] = queue.popleft()
+                running.strand = strand
+                self.start(running)
 
     def start(self, running: Running) -> None:
-        """Run a call."""
-        self.oracles.ran(self.seat.id, running.call)
+        """Run a call, if everything is there that it needs."""
+        if (error := self.missing(running)) is not None:
+            self.finish(running, error)
+            return
+        self.oracles.ran(self.seat.id, running.call, running.lane if running.is_ordered else None)
 
         def done(value: Any, error: Exception | None) -> None:
             self.finish(running, error, value)
 
-        running.task = Task(self._script(running), done, (Cancelled, CallbackLost))
+        running.task = Task(self.script(running), done, (Cancelled, CallbackLost, Failed))
         running.task.resume()
 
     def finish(
         self, running: Running, error: Exception | None, value: list[int] | None = None
     ) -> None:
-        """Answer a call."""
+        """Answer a call; a silent one only if it has failed by itself."""
         if self.over:
             return
         del self.calls[running.call]
-        if running.kind == "callback":
+        if running.kind in ("callback", "drain"):
             self.released.append([running.rest[0], 1])
         for number in [n for n, (waits, _) in self.waiting.items() if waits is running]:
             del self.waiting[number]
             if self.random.random() < 0.5:
                 self.send(Cancel, number)
-        if error is None and running.gives:
+        if error is not None:
+            self._fail(running, error)
+        elif running.silent:
+            self.keep_value(running, value or [])
+        elif running.gives:
             self.ended[running.call] = None
+            self._giving.append(running)
+            self.send_gathered(running.lane)
             payload = wire.pack([running.printed, *(value or ())])
-            self.post(
+            running.parcel = self.post(
                 Result,
                 running.call,
                 payload,
@@ -243,94 +281,84 @@ class Hosted(End):
                 sent=lambda: self._answered(running),
             )
             return
-        if error is None:
-            payload = wire.pack([running.printed, *(value or ())])
-            self.send(Result, running.call, payload, None, None)
+        elif running.kind in _SCALAR and (running.batched or self.random.random() < 0.5):
+            small = (value[0] if value else 0) << 2 | running.printed
+            if running.batched:
+                self._gather(running, small)
+            else:
+                self.send_gathered(running.lane)
+                seq = self.send_small(SMALL_RESULT, running.call, small)
+                self.heard(running, seq)
         else:
-            payload = wire.pack([running.printed, type(error).__name__])
-            self.send(Fault, running.call, running.task is not None, payload, None)
-        self._answered(running)
+            self.send_gathered(running.lane)
+            payload = wire.pack([running.printed, *(value or ())])
+            seq = self.send(Result, running.call, payload, None, None)
+            self.heard(running, seq)
+        self._free(running)
+
+    def _fail(self, running: Running, error: Exception) -> None:
+        cause = error.cause if isinstance(error, Depends) else running.call
+        if running.silent:
+            self.keep_failure(running, cause)
+            if cause != running.call:
+                return  # told already
+        self.send_gathered(running.lane)
+        payload = wire.pack([running.printed, type(error).__name__, cause])
+        seq = self.send(Fault, running.call, running.task is not None, payload, None)
+        self.heard(running, seq)
+
+    def heard(self, running: Running, seq: int) -> None:
+        """The answer to a call has a number."""
+        if running.task is not None:
+            self.ended[running.call] = seq
+
+    def _gather(self, running: Running, value: int) -> None:
+        """A plain value leaves with others of its lane, or soon."""
+        self.ended[running.call] = None
+        gathered = self._gathered.setdefault(running.lane, [])
+        gathered.append((running, value))
+        if len(gathered) >= _AT_ONCE:
+            self.send_gathered(running.lane)
+        elif len(gathered) == 1:
+            self.clock.after(10 * MS, self.send_gathered, running.lane)
+
+    def send_gathered(self, lane: int) -> None:
+        """Send what calls of a lane gave, before any other answer of it."""
+        gathered = self._gathered.pop(lane, ())
+        if gathered and not self.over:
+            seq = self.send(Results, wire.pack(_runs(gathered)))
+            for running, _ in gathered:
+                self.heard(running, seq)
+
+    def not_taken(self, parcel: Parcel) -> None:
+        """An answer is too large for the client, which is told that."""
+        running = next(each for each in self._giving if each.parcel is parcel)
+        self._giving.remove(running)
+        self.withdraw(parcel)
+        self._fail(running, TooLarge())
+        self._free(running)
 
     def _answered(self, running: Running) -> None:
-        if running.task is not None:
-            self.ended[running.call] = self.sequence.sent
-        if self.busy.get(running.lane) is running:
-            del self.busy[running.lane]
+        """An answer has left behind its buffers."""
+        self._giving.remove(running)
+        self.heard(running, self.sequence.sent)
+        self._free(running)
+
+    def _free(self, running: Running) -> None:
+        """Its strand goes on with the next call."""
+        if running.strand is not None and self.busy.get(running.strand) is running:
+            del self.busy[running.strand]
             self.clock.after(0, self.start_next, running.lane)
 
-    def _script(self, running: Running) -> Program:
-        """What a call does."""
-        for _ in range(running.outputs):
-            yield self._sleep(running.duration // 4)
-            self.send(Output, running.call, 1, f"{running.call}:{running.printed}")
-            running.printed += 1
-        if running.kind == "step":
-            # It goes on before it takes its time: who cancels it does not know how far it is.
-            position = self._step(running)
-            yield self._sleep(running.duration)
-            return [position]
-        yield self._sleep(running.duration)
-        if running.kind in ("new", "iter"):
-            self._last_handle += 1
-            kept = self.objects if running.kind == "new" else self.positions
-            kept[self._last_handle] = 0
-            self.lent[self._last_handle] = 1
-            return [self._last_handle]
-        if running.kind == "fetch":
-            # What something else refers to: not the target of a call that waits.
-            found = self.random.choice(list(self.lent)) if self.lent else None
-            if found is not None:
-                self.lent[found] += 1
-            return [found] if found is not None else []
-        if running.kind == "again":
-            self.lent[self._there_is(running)] += 1
-            return [running.target]
-        if running.kind == "add":
-            self.objects[self._there_is(running)] += 1
-            return [self.objects[running.target]]
-        if running.kind == "upload":
-            return [checksum(running.buffers)]
-        if running.kind == "download":
-            running.gives = [self.random.randbytes(size) for size in running.rest]
-            return [checksum(running.gives)]
-        if running.kind == "callback":
-            handle, depth = running.rest
-            token = self.random.randrange(1 << 30)
-            (value, expected), found = yield self._call_back(running, handle, token, depth)
-            if value is not None and (value != token + 1 or expected != found):
-                self.oracles.violated(f"S2 a callback of {self.name} gave {value}")
-            return [token]
-        return []
 
-    def _there_is(self, running: Running) -> int:
-        """The object that a call is about."""
-        assert isinstance(running.target, int)
-        if running.target not in self.objects:
-            self.oracles.missing(self.name, running.target)
-            self.objects[running.target] = 0
-            self.lent[running.target] = 1
-        return running.target
-
-    def _step(self, running: Running) -> int:
-        """The next number of an iterator."""
-        assert isinstance(running.target, int)
-        if running.target not in self.positions:
-            self.oracles.missing(self.name, running.target)
-        self.positions[running.target] = self.positions.get(running.target, 0) + 1
-        return self.positions[running.target]
-
-    def _sleep(self, milliseconds: int) -> Wait:
-        return lambda go_on: self.clock.after(milliseconds * MS, go_on)
-
-    def _call_back(self, running: Running, handle: int, token: int, depth: int) -> Wait:
-        """Call a function of the client's, and wait for its answer."""
-
-        def wait(go_on: Callable[[Any], None]) -> None:
-            self._last_callback += 1
-            number = self._last_callback
-            self.waiting[number] = (running, go_on)
-            payload = wire.pack([token, depth])
-            fields = number, running.lane, running.call, int(Op.METHOD), handle, "run", payload
-            self.send(Exec, *fields, None)
-
-        return wait
+def _runs(gathered: list[tuple[Running, int]]) -> list[Any]:
+    """What calls gave, as `Results` lists it: those that follow each other together."""
+    runs: list[Any] = []
+    expected = 0
+    for running, value in gathered:
+        if running.call == expected:
+            runs[-1].append(value)
+        else:
+            runs += (running.call, [value])
+        expected = running.call + 1
+    return runs

@@ -1,14 +1,14 @@
-"""The client's end of a session: calls and what comes of them, callbacks, and loss."""
+"""The client's end of a session: what comes of its calls, callbacks, and loss."""
 
 from __future__ import annotations
 
 import copy
-from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 from wsremote.codec import wire
-from wsremote.errors import LocalProtocolError
+from wsremote.codec.packing import pack, unpack
+from wsremote.errors import LimitExceeded
+from wsremote.protocol.batches import calls_of, check_results
 from wsremote.protocol.loss import UNSENT, classify
 from wsremote.protocol.messages import (
     NUMBERED,
@@ -24,167 +24,80 @@ from wsremote.protocol.messages import (
     Release,
     Replaced,
     Result,
+    Results,
+    Unread,
 )
+from wsremote.streaming.producer import Streams
 
-from .clock import MS, Task, Wait
-from .end import End, Interrupted, Parcel, checksum
-from .oracles import Call
-from .program import Spec, callback_program
+from .calling import Calling, Pending
+from .clock import Task
+from .end import Interrupted, Parcel, checksum
+from .program import callback_program
+from .running import Table, noted, numbers, pulled
+from .specs import Spec
 
 __all__ = ["Link"]
 
+_PLAIN = ("plain",)
+"""Kinds of calls that give nothing."""
+_OUTCOMES = {
+    "CallbackLost": "callback lost",
+    "Failed": "failed",
+    "Depends": "depends",
+    "Stale": "stale",
+    "TooLarge": "too large",
+}
+"""Of exceptions."""
 
-class _Pending:
-    """A call that has no answer."""
 
-    def __init__(self, call: Call, spec: Spec, done: Callable[[Call], None]) -> None:
-        self.call = call
-        self.spec = spec
-        self.done = done
-        self.parcel: Parcel | None = None
-        # The function that goes with it.
-        self.lent: int | None = None
-
-
-class Link(End):
+class Link(Calling):
     """One session of a client.
 
     Attributes:
-        calls: Those that have no answer.
         held: The server's handles, and how often each was received.
-        lent: This client's handles, and how often each was sent.
+        iterators: This client's that the server holds.
         shared: Handles that several lanes use.
     """
 
     most_kept = 160
 
     def __init__(self, client: Any, session: str, secret: bytes) -> None:
-        super().__init__(client.world, f"{client.name}'s {session[:8]}")
-        # Its own clock, which stops when the machine sleeps.
-        self.clock = client.machine
-        self.client = client
-        self.world = client.world
+        super().__init__(client, f"{client.name}'s {session[:8]}")
         self.id = session
         self.secret = secret
-        self.calls: dict[int, _Pending] = {}
         self.held: dict[int, int] = {}
-        self.lent: dict[int, int] = {}
+        self.iterators = Table()
+        self.streams = Streams(self.iterators, pack)
         self.shared: list[int] = []
         self._callbacks: dict[int, Task] = {}
-        self._last_call = self._last_lent = 0
+        # Results that were handled by half when an interrupt came.
+        self._half = 0
         self.interrupts = client.world.settings.interrupts
         self.handlers |= {
             Result: self.on_answer,
+            Results: self.on_results,
             Fault: self.on_answer,
             Output: self.on_output,
             Exec: self.on_exec,
+            Unread: self.on_unread,
             Release: self.on_release,
             Cancel: self.on_cancel,
             Replaced: self.on_replaced,
             Bye: self.on_bye,
         }
 
-    # ---- calling ---------------------------------------------------------------------
+    def lend(self, handle: int, spec: Spec) -> None:
+        """An object of this client's goes with a call."""
+        if spec.kind == "drain":
+            length, is_noted = self.random.choice(((0, 0), (0, 1), (4, 0), (40, 0)))
+            self.iterators[handle] = noted(length, []) if is_noted else numbers(length)
 
-    def make(self, lane: int, specs: list[Spec], parent: int | None = None) -> Wait:
-        """Make calls, one behind the other, and wait for all of them."""
-
-        def wait(go_on: Callable[[Any], None]) -> None:
-            ended: list[Call] = []
-
-            def done(call: Call) -> None:
-                ended.append(call)
-                if len(ended) == len(specs):
-                    # Not from within the reception that brought it.
-                    self.clock.after(0, go_on, ended)
-
-            for spec in specs:
-                self._make(lane, spec, parent, done)
-
-        return wait
-
-    def _make(
-        self, lane: int, spec: Spec, parent: int | None, done: Callable[[Call], None]
-    ) -> None:
-        self._last_call += 1
-        call = Call(self.id, self._last_call, lane, spec.kind, spec.target)
-        if self.over:
-            call.outcome = "not executed"
-            done(call)
-            return
-        self.world.oracles.calls[self.id, call.number] = call
-        self.world.count("calls")
-        pending = self.calls[call.number] = _Pending(call, spec, done)
-        rest = spec.rest
-        if spec.kind == "callback":
-            # A new function each time: it goes with the call, and its release comes back.
-            self._last_lent += 1
-            self.lent[self._last_lent] = 1
-            pending.lent = self._last_lent
-            rest = (self._last_lent, *rest)
-        payload = wire.pack([spec.kind, spec.outputs, spec.duration, *rest])
-        name: Any = object() if spec.broken else None
-        target: Any = "pkg:f" if spec.target is None else spec.target
-        fields = call.number, lane, parent, int(Op.CALL), target, name, payload
-        try:
-            if spec.buffers:
-                pending.parcel = self.post(
-                    Exec, *fields, buffers=list(spec.buffers), sent=lambda: self._left(pending)
-                )
-            else:
-                self.send(Exec, *fields, None)
-        except LocalProtocolError:
-            self._end_call(pending, "refused")
-            return
-        if spec.cancel is not None:
-            self.clock.after(spec.cancel * MS, self.cancel, pending)
-
-    def _left(self, pending: _Pending) -> None:
-        pending.parcel = None
-
-    def cancel(self, pending: _Pending) -> None:
-        """Ctrl-C, or a deadline."""
-        if self.calls.get(pending.call.number) is not pending or self.over:
-            return
-        pending.call.cancelled = True
-        if pending.parcel is not None:
-            self.withdraw(pending.parcel)
-            self._end_call(pending, "withdrawn")
-        elif self.unsend(pending.call.number):
-            if pending.lent is not None:
-                # The server has never heard of it.
-                del self.lent[pending.lent]
-            self._end_call(pending, "withdrawn")
-        else:
-            self.send(Cancel, pending.call.number)
-
-    def unsend(self, call: int) -> bool:
-        """Have a call not sent that no connection has carried: another message has its number."""
-        sequence = self.sequence
-        for place, (seq, data) in enumerate(sequence.unacked):
-            messages = wire.read(data)
-            exec_ = messages[0]
-            if seq <= self.carried() or len(messages) > 1 or not isinstance(exec_, Exec):
-                continue
-            if exec_.call == call:
-                sequence.unacked[place] = seq, wire.write(Cancel(seq, exec_.ack, call))
-                for transfer in exec_.transfers or ():
-                    self.needed = deque(each for each in self.needed if each[0] != seq)
-                    self.give_up(transfer)
-                self.world.count("unsent")
-                return True
-        return False
-
-    def carried(self) -> int:
-        """Highest number that a connection has carried."""
-        return max(self.sequence.reached, self.sequence.written)
-
-    def _end_call(self, pending: _Pending, outcome: str) -> None:
-        """A call has ended without an answer."""
-        del self.calls[pending.call.number]
-        pending.call.outcome = outcome
-        self.world.count(outcome)
-        pending.done(pending.call)
+    def not_taken(self, parcel: Parcel) -> None:
+        """What a call takes along is too large for the server: it is not made."""
+        for pending in list(self.calls.values()):
+            if pending.parcel is parcel:
+                self.withdraw(parcel)
+                self.end_call(pending, "not taken")
 
     # ---- what comes ------------------------------------------------------------------
 
@@ -196,28 +109,92 @@ class Link(End):
 
     def on_answer(self, message: Result | Fault) -> None:
         """What came of a call."""
-        buffers = self.transfers.claim(message.transfers) if type(message) is Result else []
-        pending = self.calls.pop(message.call, None)
+        buffers: Any = []
+        if type(message) is Result:
+            buffers = self.transfers.taken(message.transfers or ())
+        pending = self._answered(message.call)
         if pending is None:
-            self.oracles.violated(f"S2 call {message.call} of {self.id} has its answer already")
             return
-        call = pending.call
-        printed, *value = wire.unpack(message.payload)
-        if type(message) is Fault:
-            lost = value == ["CallbackLost"]
-            outcome = "callback lost" if lost else "cancelled"
-            if not (call.cancelled or (lost and self.world.stolen)):
-                self.oracles.violated(f"S2 call {call.number} of {self.id} was not cancelled")
-            self.oracles.answered(call, outcome, executed=message.executed, printed=printed)
+        found = wire.unpack(message.payload)
+        if type(found) is int:
+            self._on_small(pending, found)
+            return
+        printed, *value = found
+        if isinstance(message, Fault):
+            self._on_fault(pending, message.executed, printed, *value)
         else:
-            outcome = "done"
-            call.value = value
+            if isinstance(buffers, LimitExceeded):
+                self._on_fault(pending, True, printed, "TooLarge", message.call)
+                return
             self._check(pending.spec, value, buffers)
-            self.oracles.answered(call, outcome, executed=True, printed=printed)
-            if call.kind in ("new", "iter", "again", "fetch") and value:
-                self.held[value[0]] = self.held.get(value[0], 0) + 1
+            self._on_value(pending, value, printed)
+
+    def on_results(self, message: Results) -> None:
+        """What came of several, each a number and how often the call has printed."""
+        runs = check_results(unpack(message.payload))
+        for call, value in [each for first, run in runs for each in enumerate(run, first)]:
+            if self.interrupts and self.random.random() < 0.002:
+                # All of it comes again: what has its answer by now keeps that.
+                self._half = message.seq
+                raise Interrupted
+            if call not in self.calls and self._half == message.seq:
+                continue
+            pending = self._answered(call)
+            if pending is not None:
+                self._on_small(pending, value)
+
+    def _on_small(self, pending: Pending, value: int) -> None:
+        """A number, and how often the call has printed."""
+        self._on_value(pending, [] if pending.spec.kind in _PLAIN else [value >> 2], value & 3)
+
+    def _answered(self, call: int) -> Pending | None:
+        pending = self.calls.pop(call, None)
+        if pending is None:
+            self.oracles.violated(f"S2 call {call} of {self.id} has its answer already")
+        return pending
+
+    def _on_value(self, pending: Pending, value: list[int], printed: int) -> None:
+        call = pending.call
+        if pending.spec.is_silent:
+            self.oracles.violated(f"S2 call {call.number} of {self.id} was to say nothing")
+        self.heard(pending)
+        call.value = value
+        self.oracles.answered(call, "done", executed=True, printed=printed)
+        if call.kind in ("new", "iter", "again", "fetch") and value:
+            self.held[value[0]] = self.held.get(value[0], 0) + 1
+        if call.kind == "iter":
+            self.oracles.made(call, *pending.spec.rest)
+        if call.kind == "drain" and pending.lent is not None:
+            self.oracles.drained(call, self.iterators.peek(pending.lent))
+        if call.kind == "ask":
+            self.oracles.asked(call, pending.spec.expects)
+        self.world.count("done")
+        pending.done(call)
+
+    def _on_fault(
+        self, pending: Pending, executed: bool, printed: int, name: str, cause: int
+    ) -> None:
+        call, spec = pending.call, pending.spec
+        if executed or name in ("Depends", "Stale"):
+            self.heard(pending)
+        outcome = _OUTCOMES.get(name, "cancelled")
+        expected = {
+            "callback lost": self.world.stolen,
+            "failed": spec.kind == "fail",
+            "depends": not spec.is_silent and cause == self.cause_of(pending),
+            "stale": cause == call.number == self.cause_of(pending),
+            # By itself, or beside what else is under way.
+            "too large": spec.kind in ("upload", "download"),
+            "cancelled": call.cancelled,
+        }
+        if not expected[outcome] and not call.cancelled:
+            self.oracles.violated(f"S2 call {call.number} of {self.id} is said to be {outcome}")
+        self.causes[call.number] = cause
+        self.oracles.answered(call, outcome, executed=executed, printed=printed)
         self.world.count(outcome)
         pending.done(call)
+        if not self.over:
+            self.secure(pending)
 
     def _check(self, spec: Spec, value: list[int], buffers: list[bytearray]) -> None:
         """Buffers came as they were, both ways."""
@@ -238,6 +215,11 @@ class Link(End):
         self.oracles.ran_callback(self.id, message.call)
         if message.target not in self.lent:
             self.oracles.missing(self.name, int(message.target))
+        if message.op == Op.PULL:
+            found = pulled(self.streams, int(message.target), wire.unpack(message.payload))
+            payload = wire.pack([found, 0])
+            self.send(Result, message.call, payload, None, None)
+            return
         token, depth = wire.unpack(message.payload)
 
         def done(value: Any, error: Exception | None) -> None:
@@ -271,8 +253,14 @@ class Link(End):
             self.oracles.released(self.name, handle, held, count)
             if held <= count:
                 self.lent.pop(handle, None)
+                self.iterators.pop(handle, None)
+                self.streams.forget(handle)
             else:
                 self.lent[handle] = held - count
+
+    def on_unread(self, message: Unread) -> None:
+        """The server has pulled more of an iterator than it has used."""
+        self.streams.unread(message.handle, message.used)
 
     def on_replaced(self, message: Replaced) -> None:
         """Another client has the session now."""
@@ -319,6 +307,7 @@ class Link(End):
             super().leftovers(),
             f"functions {self.lent}" if self.lent else "",
             f"{len(self._callbacks)} callbacks" if self._callbacks else "",
+            f"{len(self.streams)} streams" if len(self.streams) else "",
         ]
         return ", ".join(filter(None, kept))
 
@@ -333,12 +322,15 @@ class Link(End):
                 numbers[pending.call.number] = UNSENT
         for _, data in self.sequence.unacked:
             for message in wire.read(data):
-                if isinstance(message, Exec) and message.call in numbers:
-                    numbers[message.call] = message.seq
+                for call in calls_of(message):
+                    if call in numbers:
+                        numbers[call] = message[0]
         loss = classify(numbers, self.sequence.reached, gone)
         for outcome, calls in zip(("not executed", "executed", "unknown"), loss, strict=True):
             for call in calls:
-                self._end_call(self.calls[call], outcome)
+                pending = self.calls[call]
+                self.oracles.lost(pending.call, outcome, sent=pending.seq <= self.carried())
+                self.end_call(pending, outcome)
         self.world.count("sessions lost")
 
     def abandon(self) -> None:

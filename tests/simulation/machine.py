@@ -14,9 +14,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from wsremote.protocol.messages import POOL
+
 from .clock import MS, SECOND
 from .driven import LANES, Driven, Stage
-from .program import Spec
+from .specs import Spec
 from .world import Ghost, small_chunks
 
 __all__ = ["Sessions", "explore"]
@@ -27,7 +29,9 @@ _LANE: Final = st.integers(1, LANES)
 _DURATION: Final = st.sampled_from((0, 30, 200, 5000))
 _OUTPUTS: Final = st.sampled_from((0, 0, 1, 3))
 _CANCEL: Final = st.sampled_from((None,) * 6 + (0, 50, 400))
-_SIZES: Final = st.lists(st.integers(0, 400), min_size=1, max_size=3)
+_SIZES: Final = st.lists(
+    st.integers(0, 400) | st.sampled_from((1200, 2000, 2001)), min_size=1, max_size=3
+)
 _THEN: Final = st.sampled_from((0, 0, 5, 60, 300))
 """Milliseconds after a step, so that the next meets what is under way."""
 
@@ -69,7 +73,7 @@ class Sessions(RuleBasedStateMachine):
         self.stage = Stage(seed, chosen, clients=clients, latency=latency)
         self._pass(2000)
         for client in self.stage.driven:
-            client.make(1, Spec("new"), Spec("iter"))
+            client.make(1, Spec("new"), Spec("iter", rest=(0, 0)), Spec("iter", rest=(9, 0)))
         self._pass(500)
 
     def _pass(self, milliseconds: int) -> None:
@@ -152,6 +156,96 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(
         place=_PLACE,
+        lane=st.integers(POOL, LANES),
+        kinds=st.lists(st.sampled_from(("plain", "add", "new", "drain")), min_size=1, max_size=6),
+        counter=_PLACE,
+        duration=_DURATION,
+        outputs=_OUTPUTS,
+        cancel=_CANCEL,
+        then=_THEN,
+    )
+    def send_together(
+        self,
+        place: int,
+        lane: int,
+        kinds: list[str],
+        counter: int,
+        duration: int,
+        outputs: int,
+        cancel: int | None,
+        then: int,
+    ) -> None:
+        """Calls that leave in one message, for a lane or the pool; the last may be cancelled."""
+        client = self._client(place)
+        counters = client.held["new"] or [None]
+        target = counters[counter % len(counters)]
+        specs = [
+            Spec("plain") if kind == "add" and target is None else Spec(kind, duration=duration)
+            for kind in kinds
+        ]
+        for spec in specs:
+            spec.outputs = outputs
+            if spec.kind == "add":
+                spec.target = target
+            elif spec.kind == "drain":
+                spec.rest = (3,)
+        specs[-1].cancel = cancel
+        client.make(lane, *specs, batched=True)
+        self._pass(then)
+
+    @rule(
+        place=_PLACE,
+        lane=_LANE,
+        kinds=st.lists(
+            st.sampled_from(("add", "add", "sum", "fail", "dropped", "quiet", "plain")), max_size=6
+        ),
+        duration=_DURATION,
+        place_of_cancel=_PLACE,
+        cancel=_CANCEL,
+        batched=st.booleans(),
+        then=_THEN,
+    )
+    def keep(
+        self,
+        place: int,
+        lane: int,
+        kinds: list[str],
+        duration: int,
+        place_of_cancel: int,
+        cancel: int | None,
+        batched: bool,
+        then: int,
+    ) -> None:
+        """A pipeline: what is kept is needed by what follows, and then asked for."""
+        specs, last = [Spec("new", keep=True, duration=duration)], 0
+        for kind in kinds:
+            spec = Spec("plain" if kind in ("dropped", "quiet") else kind, duration=duration)
+            spec.keep, spec.quiet = kind not in ("quiet", "plain"), kind == "quiet"
+            spec.dropped = kind == "dropped"
+            if kind == "add":
+                spec.on = 0
+            elif kind == "sum":
+                # Of the object itself if there is nothing else: that counts as nothing.
+                spec.needs = (last,)
+            if kind in ("add", "sum", "fail"):
+                last = len(specs)
+            specs.append(spec)
+        specs += [Spec("ask", on=last), Spec("plain")]
+        specs[place_of_cancel % len(specs)].cancel = cancel
+        self._client(place).make(lane, *specs, batched=batched)
+        self._pass(then)
+
+    @rule(place=_PLACE, iterator=_PLACE, count=st.sampled_from((1, 2, 7, 30)), then=_THEN)
+    def read(self, place: int, iterator: int, count: int, then: int) -> None:
+        """Items of an iterator, pulled ahead; what is not used goes back."""
+        client = self._client(place)
+        if iterators := client.held["iter"]:
+            target = iterators[iterator % len(iterators)]
+            client.read(1 + target % LANES, target, count)
+            self._pass(then)
+
+    @rule(
+        place=_PLACE,
         iterator=_PLACE,
         steps=st.integers(1, 4),
         duration=_DURATION,
@@ -163,11 +257,13 @@ class Sessions(RuleBasedStateMachine):
     ) -> None:
         """Steps of one iterator, in one lane: beside each other they have no order."""
         client = self._client(place)
-        lane, specs = 1, [Spec("iter")]
+        lane, specs = 1, [Spec("iter", rest=(0, steps % 2))]
         if iterators := client.held["iter"]:
             target = iterators[iterator % len(iterators)]
             lane = 1 + target % LANES
             specs = [Spec("step", target, duration=duration, cancel=cancel)] * steps
+            if not client.leave_iterator(target):
+                return
         client.make(lane, *specs)
         self._pass(then)
 

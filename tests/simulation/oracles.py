@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from typing import Any
+
+from wsremote.protocol.messages import POOL
 
 __all__ = ["Call", "Oracles"]
 
+_HAVE_NOT_RUN = ("not executed", "not taken", "withdrawn", "refused", "depends", "stale")
 _MAY_HAVE_RUN = ("abandoned", "cancelled", "executed", "unknown")
 
 
@@ -46,8 +50,16 @@ class Oracles:
         self.called_back: Counter[tuple[str, int]] = Counter()
         # What counters stood at when they were freed, by session and handle.
         self.final: dict[tuple[str, int], int] = {}
+        # The last call that ran of each lane, by session and lane.
+        self.last_run: dict[tuple[str, int], int] = {}
+        # And the last that was answered in its turn.
+        self.last_answered: dict[tuple[str, int], int] = {}
         # How far iterators are for who steps them, and how many steps since may have counted.
         self.positions: dict[tuple[str, int], tuple[int, int]] = {}
+        # How many items iterators have that have an end.
+        self.lengths: dict[tuple[str, int], int] = {}
+        # Those that everybody sees run: they are stepped.
+        self.noted: set[tuple[str, int]] = set()
         self.most_kept = 0
 
     def violated(self, text: str) -> None:
@@ -62,8 +74,19 @@ class Oracles:
         if count > most:
             self.violated(f"S9 {name} keeps {count} messages")
 
-    def ran(self, session: str, call: int) -> None:
-        """S1: no call runs twice."""
+    def ran(self, session: str, call: int, lane: int | None) -> None:
+        """S1: no call runs twice. S3: those of a lane run in the order in which they were made.
+
+        Args:
+            session: Whose.
+            call: Its number.
+            lane: Its lane, if it has a place in its order.
+        """
+        if lane is not None:
+            last = self.last_run.get((session, lane), 0)
+            if call < last:
+                self.violated(f"S3 call {call} of {session} ran behind call {last}")
+            self.last_run[session, lane] = call
         self.executed[session, call] += 1
         if self.executed[session, call] > 1:
             self.violated(f"S1 call {call} of {session} ran twice")
@@ -96,18 +119,82 @@ class Oracles:
         call.outcome = outcome
 
     def _stepped(self, call: Call, handle: int, *, done: bool) -> None:
-        """S3: an iterator gives the next number; what a cancelled step has taken is lost."""
         position, unclear = self.positions.get((call.session, handle), (0, 0))
         if not done:
             self.positions[call.session, handle] = position, unclear + 1
-            return
-        [given] = call.value
+        elif call.value[0]:
+            self.used(call.session, handle, call.value[0])
+
+    def used(self, session: str, handle: int, given: int) -> None:
+        """S3: an iterator gives the next number; what a cancelled step has taken is lost."""
+        position, unclear = self.positions.get((session, handle), (0, 0))
         if not position < given <= position + 1 + unclear:
             self.violated(
-                f"S3 iterator {handle} of {call.session} gave {given} after {position}, and"
+                f"S3 iterator {handle} of {session} gave {given} after {position}, and"
                 f" {unclear} steps were cancelled"
             )
-        self.positions[call.session, handle] = given, 0
+        self.positions[session, handle] = given, 0
+
+    def exhausted(self, session: str, handle: int) -> None:
+        """S3: an iterator ends behind its last item, and not before."""
+        position, unclear = self.positions.get((session, handle), (0, 0))
+        length = self.lengths.get((session, handle), 0)
+        if not length or not position <= length <= position + unclear:
+            self.violated(f"S3 iterator {handle} of {session} ended at {position} of {length}")
+
+    def made(self, call: Call, length: int, is_noted: int) -> None:
+        """There is another iterator, of so many items; perhaps everybody sees it run."""
+        self.lengths[call.session, call.value[0]] = length
+        if is_noted:
+            self.noted.add((call.session, call.value[0]))
+
+    def unclear(self, session: str, handle: int) -> None:
+        """Nobody waits for a pull: if it was a step, what it has taken is lost."""
+        if (session, handle) in self.noted:
+            position, unclear = self.positions.get((session, handle), (0, 0))
+            self.positions[session, handle] = position, unclear + 1
+
+    def drained(self, call: Call, iterator: Any) -> None:
+        """S3: an iterator of the client's stands where the server has used it."""
+        if iterator is None:
+            return  # released by now
+        following = next(iterator, None)
+        if following is not None and following != call.value[0] + 1:
+            self.violated(f"S3 an iterator of {call.session} goes on with {following}")
+
+    def in_turn(self, call: Call) -> None:
+        """S3: so come the answers of what a lane has run."""
+        last = self.last_answered.get((call.session, call.lane), 0)
+        if call.number < last:
+            self.violated(f"S3 call {call.number} of {call.session} was answered behind {last}")
+        self.last_answered[call.session, call.lane] = call.number
+
+    def lost(self, call: Call, outcome: str, *, sent: bool) -> None:
+        """S4: nothing is said to be unknown that never left."""
+        if outcome != "not executed" and not sent:
+            self.violated(f"S4 call {call.number} of {call.session} never left, and is {outcome}")
+
+    def silent(self, call: Call, *, failed: bool, printed: int) -> None:
+        """S2: what says nothing of itself has run, unless something that it needs has failed."""
+        ran = bool(self.executed[call.session, call.number])
+        if ran == failed:
+            self.violated(f"S2 call {call.number} of {call.session} ran or not, and says nothing")
+        if ran and printed != len(call.printed):
+            self.violated(f"S6 call {call.number} of {call.session} lost output")
+
+    def asked(self, call: Call, expected: list[int] | None) -> None:
+        """S3: the calls of a pipeline ran in order, each with what those before it gave."""
+        if expected is not None and call.value != expected:
+            self.violated(
+                f"S3 call {call.number} of {call.session} asks, and has {call.value} in place of"
+                f" {expected}"
+            )
+
+    def never_made(self, session: str, call: int) -> None:
+        """S10: a kept value is not there: then its call was withdrawn before anybody saw it."""
+        made = self.calls.get((session, call))
+        if made is None or made.outcome != "withdrawn":
+            self.violated(f"S10 nothing is kept of call {call} of {session}")
 
     def replaced(self, name: str, *, lone: bool) -> None:
         """S7: a lone client is never told that another has its session."""
@@ -140,9 +227,9 @@ class Oracles:
             ran = bool(self.executed[call.session, call.number])
             if call.outcome == "pending":
                 self.violated(f"S5 call {call.number} of {call.session} never ended")
-            elif call.outcome in ("not executed", "withdrawn", "refused") and ran:
+            elif call.outcome in _HAVE_NOT_RUN and ran:
                 self.violated(f"S4 call {call.number} of {call.session}: {call.outcome}, but ran")
-            elif call.outcome == "executed" and not ran:
+            elif call.outcome in ("executed", "kept") and not ran:
                 self.violated(f"S4 call {call.number} of {call.session} is said to have run")
 
     def _check_counters(self) -> None:
@@ -155,14 +242,15 @@ class Oracles:
             values = [call.value[0] for call in calls if call.outcome == "done"]
             if len(values) != len(set(values)):
                 self.violated(f"S3 counter {handle} of {session} gave a value twice")
-            for lane in {call.lane for call in calls}:
+            for lane in {call.lane for call in calls} - {POOL}:
                 mine = [c.value[0] for c in calls if c.lane == lane and c.outcome == "done"]
                 if mine != sorted(mine):
                     self.violated(f"S3 counter {handle} of {session} went back")
             final = self.final.get((session, handle))
+            certain = len(values) + sum(call.outcome == "kept" for call in calls)
             unclear = sum(call.outcome in _MAY_HAVE_RUN for call in calls)
-            if final is not None and not len(values) <= final <= len(values) + unclear:
+            if final is not None and not certain <= final <= certain + unclear:
                 self.violated(
-                    f"S3 counter {handle} of {session} ended at {final}, and {len(values)} calls"
-                    f" have their answer, {unclear} may"
+                    f"S3 counter {handle} of {session} ended at {final}, and {certain} calls have"
+                    f" run, {unclear} may"
                 )

@@ -28,9 +28,10 @@ from .clock import MS
 from .end import End, Interrupted
 from .hosted import Hosted
 from .link import Link
+from .running import numbers
 from .server import SimServer
 
-__all__ = ["MASKED", "TABLE", "Bug"]
+__all__ = ["MASKED", "RESEND", "TABLE", "Bug"]
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,9 @@ def _release_again(self: End, message: Any) -> None:
 def _count_early(self: Link, message: Any) -> None:
     """A number counts when its message comes, not when it is handled."""
     if type(message) in NUMBERED:
-        if not self.sequence.admit(message):
+        if not self.sequence.is_next(message):
             return
+        self.sequence.received += 1
         if self.interrupts and self.random.random() < 0.02:
             raise Interrupted
     elif self.over:
@@ -129,7 +131,7 @@ _receive = End.receive
 _DEDUP = (End, "receive", _receive_again)
 _DEDUP_OF_SERVER = (Hosted, "receive", _receive_again)
 _DEDUP_OF_CLIENT = (Link, "receive", _answer_again)
-_RESEND = (
+RESEND = (
     (Sequence, "resume", _resume_all),
     (End, "attach", _attach_and_note),
     (End, "resend", _resend_buffers_unreceived),
@@ -440,22 +442,24 @@ _start_next = Hosted.start_next
 
 def _rewind(self: Hosted) -> None:
     """What was open over a connection begins again over the next."""
-    self.positions = dict.fromkeys(self.positions, 0)
+    for handle in self.iterators:
+        self.iterators[handle] = numbers(0)
+        self.streams.forget(handle)
     _detach(self)
 
 
 _detach = Hosted.detach
 
 TABLE: tuple[Bug, ...] = (
-    Bug("both admit twice, and resend everything", (_DEDUP, *_RESEND), 40, ("S1", "S2", "S6")),
+    Bug("both admit twice, and resend everything", (_DEDUP, *RESEND), 40, ("S1", "S2", "S6")),
     Bug(
         "the server admits twice, and all is resent",
-        (_DEDUP_OF_SERVER, *_RESEND),
+        (_DEDUP_OF_SERVER, *RESEND),
         100,
         ("S1", "S10"),
     ),
     Bug(
-        "the client admits twice, and all is resent", (_DEDUP_OF_CLIENT, *_RESEND), 40, ("S1", "S6")
+        "the client admits twice, and all is resent", (_DEDUP_OF_CLIENT, *RESEND), 40, ("S1", "S6")
     ),
     Bug(
         "the client reads on after it has told",
@@ -480,7 +484,7 @@ TABLE: tuple[Bug, ...] = (
         ("S1", "S2", "S10"),
         {"late_cut": 200},
     ),
-    Bug("releases are done twice", ((End, "receive", _release_again), *_RESEND), 200, ("S10",)),
+    Bug("releases are done twice", ((End, "receive", _release_again), *RESEND), 200, ("S10",)),
     Bug("no fence", ((Roster, "_attach", _attach_anyway),), 200, ("S7",), {"slow_attempt": 500}),
     Bug("opening not idempotent", ((Roster, "opened", lambda *arguments: None),), 400, ("S8",)),
     Bug("results dropped while detached", ((End, "_send_one", _drop_detached(Result)),), 40),
@@ -516,7 +520,7 @@ TABLE: tuple[Bug, ...] = (
         ((End, "attach", _forget_withdrawal_in_a_cut),),
         400,
         ("S8",),
-        {"cut": 200, "chunk": 100 * MS},
+        {"cut": 200, "chunk": 100 * MS, "rate": 10.0},
     ),
     Bug("evicts what has a connection", ((Roster, "evictable", _evict_anything),), 100, ("S8",)),
     Bug(
@@ -574,6 +578,6 @@ TABLE: tuple[Bug, ...] = (
 MASKED: tuple[Bug, ...] = (
     # Without interrupts: a batch that was handled by half is read again, and has no other guard.
     Bug("admits twice", (_DEDUP,), 60, (), {"interrupts": False}),
-    Bug("resends every message", _RESEND, 60),
+    Bug("resends every message", RESEND, 60),
 )
 """Each is not: the other guard does its work. Together they are the first of the table."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .planted import MASKED, TABLE, Bug
+from .planted_streams import STREAMS
 from .world import run
 
 SEEDS = 2000
@@ -54,7 +55,7 @@ def noticed(bug: Bug) -> tuple[int, str] | None:
     return None
 
 
-@pytest.mark.parametrize("bug", TABLE, ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", TABLE + STREAMS, ids=lambda bug: bug.name)
 def test_a_bug_is_noticed(bug: Bug) -> None:
     """One that is not shows a hole in the simulation: nobody would notice it in the product."""
     assert noticed(bug) is not None
