@@ -18,18 +18,25 @@ Objects live on the server; plain data travels by value. `docs/semantics.md` say
 from __future__ import annotations
 
 from . import errors
-from .api import connect
+from .api import connect, connect_async
+from .client.async_session import AsyncSession
+from .client.progress import Progress
 from .client.session import Session
 from .codec.markers import inout, ref, ship
 from .errors import *  # noqa: F403 - errors.__all__ is the list, and is part of ours
+from .streaming.ahead import ahead
 from .tree.info import InfoTree
 from .version import __version__
 
 __all__ = [
+    "AsyncSession",
     "InfoTree",
+    "Progress",
     "Session",
     "__version__",
+    "ahead",
     "connect",
+    "connect_async",
     "inout",
     "ref",
     "ship",

@@ -149,6 +149,12 @@ _token = _option(
 @_option("--max-unauthenticated", type=click.IntRange(1), default=_DEFAULTS.max_unauthenticated)
 @_option("--max-handles", type=click.IntRange(1), default=_DEFAULTS.max_handles)
 @_option("--max-calls", type=click.IntRange(1), default=_DEFAULTS.max_calls)
+@_option(
+    "--max-workers",
+    type=click.IntRange(1),
+    default=_DEFAULTS.max_workers,
+    help="Threads of a session for submitted calls.",
+)
 @_option("--max-message-size", type=_Size(), default="64M")
 @_option("--max-transfer-size", type=_Size(), default="4G")
 @_option(
@@ -208,6 +214,7 @@ def serve(
     max_unauthenticated: int,
     max_handles: int,
     max_calls: int,
+    max_workers: int,
     max_message_size: int,
     max_transfer_size: int,
     max_unacknowledged: int,
@@ -249,6 +256,7 @@ def serve(
                 max_unauthenticated=max_unauthenticated,
                 max_handles=max_handles,
                 max_calls=max_calls,
+                max_workers=max_workers,
                 max_message_size=max_message_size,
                 max_transfer_size=max_transfer_size,
                 max_unacknowledged=max_unacknowledged,

@@ -23,28 +23,32 @@ import logging
 import math
 import threading
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from ..codec import wire
-from ..errors import ConnectionLost, RemoteProtocolError
-from ..protocol.messages import Cancel, Exec, Result
+from ..errors import ConnectionLost, LimitExceeded, RemoteProtocolError
+from ..protocol.messages import Cancel, Exec, Ping, Result
+from ..protocol.pace import Pace
 from ..protocol.sequence import Sequence
-from ..protocol.transfers import chunks_of, withdrawal
+from ..protocol.transfers import REFUSED, refusal, spans_of, withdrawal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..codec.values import Buffer
-    from ..protocol.messages import Message, Numbered
+    from ..protocol.messages import Chunk, Message, Numbered, Pong
+    from ..protocol.transfers import Landing, Transfers
     from ..transport.connection import SocketConnection
 
-__all__ = ["Channel", "TooLate", "transfers_of"]
+__all__ = ["Channel", "NotTaken", "TooLate", "transfers_of"]
 
 logger = logging.getLogger("wsremote.channel")
 
 _PATIENCE: Final = 1.0
 """Seconds of one wait for a connection; who needs longer waits again."""
+
+_GLANCE: Final = 0.02
+"""Seconds after which who waits for the other side sees to it that somebody reads."""
 
 
 def transfers_of(kind: type[Numbered], fields: tuple[Any, ...]) -> list[int] | None:
@@ -55,6 +59,10 @@ def transfers_of(kind: type[Numbered], fields: tuple[Any, ...]) -> list[int] | N
 
 class TooLate(Exception):
     """What was to be sent has not left in time, and does not leave any more."""
+
+
+class NotTaken(LimitExceeded):
+    """The other side has refused a buffer: too large for its bounds, or for its memory."""
 
 
 class Channel:
@@ -68,8 +76,11 @@ class Channel:
         closed_because: Why the session is over; None while it is not.
     """
 
-    def __init__(self, connection: SocketConnection) -> None:
+    def __init__(self, connection: SocketConnection, transfers: Transfers) -> None:
         self.connection = connection
+        connection.landing = self._landing
+        # What arrives.
+        self._transfers = transfers
         self.closed_because: str | None = None
         self._sequence = Sequence()
         # Orders numbering and writing. Re-entrant only because such a lock can tell a finalizer,
@@ -77,7 +88,7 @@ class Channel:
         self._sending = threading.RLock()
         # A locked lock of each thread that waits for another connection. No Condition: an
         # interrupt inside its own Python code would leave it locked, for who attaches.
-        self._awaiting: deque[threading.Lock] = deque()
+        self._awaiting: list[threading.Lock] = []
         # Whether buffers are being sent again, which go before the messages that need them.
         self._replaying = False
         self._transfer_numbers = itertools.count(1)
@@ -85,9 +96,14 @@ class Channel:
         # carried all of it; and the transfers of messages, by their number.
         self._outgoing: dict[int, memoryview] = {}
         self._carried_by: dict[int, SocketConnection] = {}
-        self._needed: deque[tuple[int, list[int]]] = deque()
+        self._needed: list[tuple[int, list[int]]] = []
         # Calls and answers that wait for their buffers, and so have no number.
         self._unnumbered: set[int] = set()
+        # Those that the other side has refused over the connection of this moment.
+        self._not_taken: set[int] = set()
+        # How much of them may be on its way, and the threads that send some now.
+        self._pace = Pace()
+        self._carrying: dict[object, None] = {}
         # Bytes of each transfer that the other side had when it attached last.
         self._there: dict[int, int] = {}
 
@@ -243,6 +259,7 @@ class Channel:
         """No message will need these buffers: neither side keeps them."""
         for transfer in transfers:
             self._carried_by.pop(transfer, None)
+            self._not_taken.discard(transfer)
             if self._outgoing.pop(transfer, None) is not None:
                 with contextlib.suppress(ConnectionLost):  # told with the next connection
                     self._send_unnumbered(withdrawal(transfer))
@@ -263,18 +280,95 @@ class Channel:
 
     def _send_chunks(self, transfer: int, start: int, connection: SocketConnection) -> bool:
         """Send the rest of a buffer over one connection. False if that is lost meanwhile."""
-        for chunk in chunks_of(transfer, self._outgoing[transfer], start):
-            # With no lock held: the poller, which makes the room, wants one as well.
-            connection.wait_for_room()
-            with self._sending:
-                if connection is not self.connection:
-                    return False
-                try:
-                    connection.send(wire.write(chunk))
-                except ConnectionLost:
-                    return False
+        view, pace = self._outgoing[transfer], self._pace
+        total = len(view)
+        me = object()
+        self._carrying[me] = None
+        try:
+            self._ask_pace(connection, pace.begins(total - start, time.monotonic()))
+            for offset, size in spans_of(total, start):
+                if pace.is_full:
+                    self._wait_for_pace(connection, pace, transfer)
+                if transfer in self._not_taken:
+                    raise NotTaken(self._not_taken_text(total))
+                # Behind all that is small. With no lock held: the poller wants one as well.
+                connection.wait_for_silence()
+                with self._sending:
+                    if connection is not self.connection:
+                        return False
+                    head = wire.chunk_head(transfer, total, offset, size)
+                    connection.send_large(head, view[offset : offset + size])
+                    self._ask_pace(connection, pace.sent(size, time.monotonic()))
+                self._has_sent(size)
+        except ConnectionLost:
+            if self.closed_because is not None:
+                raise
+            return False
+        finally:
+            self._carrying.pop(me, None)
+            connection.stir()
         self._carried_by[transfer] = connection
         return True
+
+    def _has_sent(self, size: int) -> None:
+        """The calling thread has sent so many bytes of a buffer; no lock is held."""
+
+    def _not_taken_text(self, size: int) -> str:
+        """What to say of a buffer that the other side does not take."""
+        return f"the other side does not take a buffer of {size} bytes"
+
+    def _on_chunk(self, message: Chunk, *_: object) -> None:
+        """A piece of a buffer has come; or a word on one, of theirs or ours."""
+        if message.total == REFUSED:
+            if message.transfer in self._outgoing:
+                self._not_taken.add(message.transfer)
+                self._wake_all()
+            return
+        try:
+            self._transfers.receive(message)
+        except LimitExceeded as error:
+            logger.warning("! a buffer is refused: %s", error)
+            self._send_unnumbered(refusal(message.transfer))
+
+    def _ask_pace(self, connection: SocketConnection, token: int | None) -> None:
+        """Ask how far the other side has come, if it is time to."""
+        if token is not None:
+            with self._sending:
+                connection.send(wire.write(Ping(token, self._sequence.received)))
+
+    def _wait_for_pace(self, connection: SocketConnection, pace: Pace, transfer: int) -> None:
+        """Wait until the other side has taken enough of what is on its way.
+
+        Raises:
+            ConnectionLost: The session is over.
+            TooLate: The calling thread no longer wants what it sends.
+        """
+
+        def is_out() -> bool:
+            if transfer in self._not_taken or connection is not self.connection:
+                return False
+            return pace.is_full and connection.closed is None
+
+        deadline = self._deadline()
+        while is_out():
+            if self.closed_because is not None:
+                raise ConnectionLost(1000, self.closed_because)
+            if time.monotonic() > deadline:
+                raise TooLate
+            # Else it may be a tick before somebody reads the answer.
+            connection.be_read()
+            self._sleep_while(is_out, _GLANCE)
+
+    def _on_pong(self, message: Pong, *_: object) -> None:
+        self._sequence.acknowledge(message.ack)
+        if message.token:
+            self._pace.answered(message.token, time.monotonic())
+            self._wake_all()
+
+    def _landing(self, head: bytes, size: int) -> Landing | None:
+        """Where a large message goes that begins to arrive: the data of a chunk, to its buffer."""
+        found = wire.read_chunk_head(head, size)
+        return None if found is None else self._transfers.landing(*found)
 
     def _wait_for_another(self, connection: SocketConnection) -> None:
         """Wait until another connection carries the session.
@@ -313,7 +407,7 @@ class Channel:
         """Something has changed for the threads that wait for a connection."""
         with contextlib.suppress(IndexError):
             while True:
-                self._awaiting.popleft().release()
+                self._awaiting.pop(0).release()
 
     def _say_waiting(self) -> None:
         """The calling thread waits for a connection: its user may be told."""
@@ -322,8 +416,16 @@ class Channel:
         """Until when the calling thread wants what it sends to leave, monotonic seconds."""
         return math.inf
 
+    @property
+    def keeps_acknowledged(self) -> bool:
+        """Whether there are buffers to forget."""
+        acked = self._sequence.acked
+        return any(seq <= acked for seq, _ in list(self._needed)[:1])
+
     def _kept_size(self) -> int:
         """Bytes that may have to be sent again."""
+        if self._needed:
+            self._forget_acknowledged()
         messages = sum(len(data) for _, data in list(self._sequence.unacked))
         return messages + sum(view.nbytes for view in list(self._outgoing.values()))
 
@@ -332,6 +434,7 @@ class Channel:
         for transfer, view in list(self._outgoing.items()):
             if not view.readonly:
                 self._outgoing[transfer] = memoryview(bytes(view))
+        self.connection.own_backlog()
 
     def _forget_acknowledged(self) -> None:
         """Keep the buffers no longer whose messages have arrived."""
@@ -344,10 +447,16 @@ class Channel:
             for transfer in transfers:
                 self._outgoing.pop(transfer, None)
                 self._carried_by.pop(transfer, None)
+                self._not_taken.discard(transfer)
             with contextlib.suppress(ValueError):  # another thread has done so
                 self._needed.remove(needed)
 
     # ---- another connection ----------------------------------------------------------
+
+    @property
+    def sends_large(self) -> bool:
+        """Whether threads are sending buffers: then somebody is to read, or they wait."""
+        return bool(self._carrying)
 
     @property
     def has_buffers(self) -> bool:
@@ -377,6 +486,10 @@ class Channel:
             self._forget_acknowledged()
             self._replaying = True
             self.connection = connection
+            self._pace = Pace()
+            self._not_taken.clear()
+            self._transfers.forget_refusals()
+            connection.landing = self._landing
             with contextlib.suppress(ConnectionLost):  # lost again: the next one begins anew
                 for transfer in there.keys() - self._outgoing.keys():
                     connection.send(wire.write(withdrawal(transfer)))
@@ -398,8 +511,12 @@ class Channel:
         """
         for _, transfers in list(self._needed):
             for transfer in transfers:
-                if not self._send_chunks(transfer, self._there.get(transfer, 0), connection):
-                    return  # lost again: the next one begins anew
+                try:
+                    if not self._send_chunks(transfer, self._there.get(transfer, 0), connection):
+                        return  # lost again: the next one begins anew
+                except NotTaken:
+                    # The message that lists it comes all the same, and is answered with an error.
+                    self._carried_by[transfer] = connection
         with self._sending:
             if connection is self.connection:
                 self._replaying = False

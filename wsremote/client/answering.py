@@ -16,6 +16,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from ..channel.channel import NotTaken
 from ..codec.faults import encode_fault
 from ..codec.signing import Signer
 from ..codec.values import ValueCodec
@@ -33,7 +34,9 @@ from ..protocol.messages import (
     Op,
     Release,
     Result,
+    Unread,
 )
+from ..protocol.transfers import checked
 from .async_threads import run_awaitable
 from .background import Background, CallbackThreads
 from .callbacks import perform
@@ -45,6 +48,7 @@ from .waiting import Lanes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..protocol.memory import Block
     from ..protocol.messages import Message, Welcome
     from ..transport.connection import SocketConnection
     from ..transport.poller import Poller
@@ -93,6 +97,7 @@ class Answering(Link):
                 Cancel: self._on_cancel,
                 Leave: self._on_leave,
                 Changes: self._on_changes,
+                Unread: self._on_unread,
             },
             resumer,
         )
@@ -104,7 +109,7 @@ class Answering(Link):
         # Calls without an answer, by their number.
         self._calls: dict[int, Waiting] = {}
         # Buffers of answers and callbacks that have not been decoded.
-        self._buffers: dict[int, list[bytearray]] = {}
+        self._buffers: dict[int, list[Block] | LimitExceeded] = {}
         # The last release; those that wait; and the calls whose answers have come and are not
         # read yet: what such an answer names may have been released right after it.
         self._release = 0
@@ -198,7 +203,7 @@ class Answering(Link):
         """
         executed, snapshot, changes = False, None, None
         try:
-            buffers = self._buffers.pop(-message.call, ())
+            buffers = checked(self._buffers.pop(-message.call, ()))
             args, kwargs, origins = self.codec.decode_call(message.payload, buffers)
             target = self._target(message)
             containers = containers_of(args, kwargs, origins)
@@ -207,7 +212,9 @@ class Answering(Link):
                 self.mirrors.catch_up()
             executed = True
             if message.op < AWAIT:
-                kept.append(self._done(message, target, args, kwargs))
+                value = self._done(message, target, args, kwargs)
+                kept.append(await self._settled(value) if in_loop else value)
+                del value
             else:
                 value = perform(message.op - AWAIT, target, message.name, args, kwargs)
                 if inspect.isawaitable(value):
@@ -235,11 +242,22 @@ class Answering(Link):
                     error.add_note(f"what the function changed in its arguments is lost: {second}")
             payload = encode_fault(error, self.codec, limit=self.largest - len(changes or b""))
             return Fault, message.call, executed, payload, changes
-        transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None
+        try:
+            transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None
+        except NotTaken as error:
+            kept.append(error)
+            payload = encode_fault(error, self.codec, limit=self.largest - len(changes or b""))
+            return Fault, message.call, executed, payload, changes
         return Result, message.call, encoded.payload, changes, transfers
+
+    async def _settled(self, value: Any) -> Any:
+        """What a function has given, where what the server calls runs in an event loop."""
+        return value
 
     def _target(self, message: Exec) -> object:
         """What the server wants something done with."""
+        if message.op == Op.PULL:
+            return None  # found by its stream, which counts who refers to it
         if isinstance(message.target, int):
             return self.lending.lent(message.target)
         if message.op != Op.LOAD:
@@ -248,6 +266,8 @@ class Answering(Link):
 
     def _done(self, message: Exec, target: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
         """Do what the server wants. Pickles that it keeps are signed."""
+        if message.op == Op.PULL:
+            return self.lending.streams.pull(message.target, args)
         if message.op == Op.LOAD:
             return self._signer.load(*args)
         made = perform(message.op, target, message.name, args, kwargs)
@@ -259,7 +279,10 @@ class Answering(Link):
     def _claim(self, call: int, transfers: list[int]) -> None:
         """Keep the buffers of a call until it is decoded."""
         if call not in self._buffers:
-            self._buffers[call] = self._transfers.whole(transfers)
+            try:
+                self._buffers[call] = self._transfers.whole(transfers)
+            except LimitExceeded as error:
+                self._buffers[call] = error
         self._transfers.forget(transfers)
 
     def _on_exec(self, message: Exec) -> Waiting | None:
@@ -330,6 +353,9 @@ class Answering(Link):
         news = self.mirrors.news
         news += (message.document,)
 
+    def _on_unread(self, message: Unread) -> None:
+        self.lending.streams.unread(message.handle, message.used)
+
     def _on_class_info(self, message: ClassInfo) -> None:
         self.lending.class_announced(*message[2:])
 
@@ -369,6 +395,7 @@ class Answering(Link):
                 self._freed.append(value)
                 continue
             if self.lending.handles.release(handle, count):
+                value.append(self.lending.streams.forget(handle))
                 self._freed.append(value)
         if not self._freed:
             return

@@ -14,6 +14,7 @@ from asyncio import _get_running_loop
 from typing import TYPE_CHECKING, Any
 
 from ..codec.hiding import hide_own_frames
+from ..codec.ownership import own
 from ..codec.writeback import containers_of
 from ..errors import ConnectionLost
 from ..protocol.messages import AWAIT, Cancel, Exec, Fault, Op, Output, Result, Warned
@@ -169,7 +170,7 @@ class AwaitedCalls:
     ) -> Any:
         """The value, or what gives it when it is awaited."""
         op += AWAIT
-        if _get_running_loop() is None:
+        if _get_running_loop() is None or self.driver._lanes.mine.deferred is not None:
             return self.driver._execute(op, target, name, args, kwargs)
         kept = self.driver.lending.shallow.proxies.living(target) if type(target) is int else None
         made: Any = _awaited(self, kept, op, target, name, args, kwargs or {})
@@ -204,7 +205,8 @@ class AwaitedCalls:
         waiting.what = target, name
         lane.awaited[waiting] = self._awaiting[waiting] = None
         try:
-            transfers = driver._send_buffers(buffers) if buffers else None
+            # Other tasks go on, and may change what they have given.
+            transfers = driver._send_buffers(map(own, buffers)) if buffers else None
             driver._calls[call] = waiting
             driver.send(
                 Exec, call, -lane.number, None, op, target, name, payload, transfers

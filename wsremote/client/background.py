@@ -38,7 +38,9 @@ class Background:
         """Run `task()` after those submitted before it."""
         with self._starting:
             if not self._started:
-                self._thread.start()
+                # Perhaps it has started, and an interrupt has ended start() after that.
+                if not self._thread.is_alive():
+                    self._thread.start()
                 self._started = True
         self._tasks.put(task)
 

@@ -11,11 +11,16 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..codec.contents import NDARRAYS, kind_of
+from ..codec.packing import pack
 from ..protocol.handles import HandleTable
 from ..protocol.messages import ClassInfo
 from ..shallow.announced import DEFINED, Announced, Announcer
 from ..shallow.names import host_of
+from ..shallow.proxy import PREVIEW
+from ..streaming.ahead import Ahead
+from ..streaming.producer import Streams
 from .marked_methods import with_marked_methods
+from .promises import Promise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,6 +55,7 @@ class Lending:
         installed = server.get("installed", {})
         self.receiver_has: Mapping[str, str] = installed if isinstance(installed, dict) else {}
         self.handles = HandleTable(threading.RLock())
+        self.streams = Streams(self.handles, pack)
         # Set as soon as the tree is there.
         self.shallow: ShallowPackage
         self._driver = driver
@@ -63,6 +69,10 @@ class Lending:
 
     def lend(self, value: object) -> tuple[int, int]:
         """The handle of an object of the client, and the number of its class."""
+        if type(value) is Ahead:
+            handle, number = self.lend(value.iterator)
+            self.streams.allow(handle)
+            return handle, number
         kind = type(value)
         number = _PYTHON_FUNCTION if kind is FunctionType else self.class_number(kind)
         return self.handles.lend(value, number), number
@@ -137,7 +147,9 @@ class Lending:
         return self.shallow.class_from(node, resolve, handle)
 
     def borrowed(self, value: object) -> int | None:
-        """The handle of a proxy of this session."""
+        """The handle of a proxy of this session, or of what a promise stands for."""
+        if type(value) is Promise:
+            return value._wsremote_pipeline.handle_of(value, self._driver)
         mirrors = self._driver.mirrors
         if mirrors.arrays and (handle := mirrors.array_handle(value)) is not None:
             return handle
@@ -149,6 +161,12 @@ class Lending:
         if kind_of(cls) is not None:
             return self._driver.mirrors.received(self.shallow.proxies, cls, handle)
         return self.shallow.proxy(cls, handle)
+
+    def borrow_large(self, handle: int, number: int, preview: str) -> object:
+        """The proxy of a result that stays on the server because of its size."""
+        made = self.borrow(handle, number)
+        object.__setattr__(made, PREVIEW, preview)
+        return made
 
     def mirror(self, handle: int, number: int, content: Any, version: int) -> object:
         """What shows a container of the server."""
@@ -184,4 +202,5 @@ class Lending:
 
     def clear(self) -> None:
         """Let go of everything: the session is over."""
+        self.streams.clear()
         self.handles.clear()

@@ -61,6 +61,12 @@ LOOK: Final = 1.0
 _MOST_KEPT: Final = 64 * 1024 * 1024
 """Bytes that wait for a connection before senders wait with them."""
 
+_MOST_RELEASED: Final = 1000
+"""Handles that one message releases: the server sees to them in one go, in 5 ms."""
+
+_MOST_UNDER_WAY: Final = 32 * 1024 * 1024
+"""Bytes of the arguments of calls that nobody waits for, before who makes more waits."""
+
 _GOODBYE: Final = 0.5
 """Seconds that a goodbye may take when the interpreter ends."""
 
@@ -110,7 +116,7 @@ class Link(Channel):
         handlers: dict[type[Message], Callable[[Any], Waiting | None]],
         resumer: Resumer | None = None,
     ) -> None:
-        super().__init__(connection)
+        super().__init__(connection, Transfers(sys.maxsize, "connect(max_transfer_size=…)"))
         self.id = welcome.session
         self.url = url
         self.limits = welcome.limits
@@ -119,6 +125,8 @@ class Link(Channel):
         # Seconds that the server keeps the session without a connection.
         self.grace = _bound(welcome, "grace")
         self._largest_transfer = _bound(welcome, "max_transfer_size")
+        # Bytes of arguments that calls may have on their way which nobody waits for.
+        self.most_under_way = min(_MOST_UNDER_WAY, self._largest_transfer // 2)
         # Since when there is no connection, monotonic seconds; None while there is one.
         self.detached: float | None = None
         # What a use of the session raises if it was lost; None if it was not.
@@ -126,7 +134,6 @@ class Link(Channel):
 
         self._poller = poller
         self._resumer = resumer
-        self._transfers = Transfers(sys.maxsize)
         # Handles that this side has let go of. Weak reference callbacks append here.
         self._released: deque[tuple[int, int]] = deque()
         # Lanes whose thread has ended, which appends here.
@@ -146,7 +153,7 @@ class Link(Channel):
         self._slept = _boot_clock() - time.monotonic()
         handlers = {
             **handlers,
-            Chunk: self._transfers.receive,
+            Chunk: self._on_chunk,
             Ack: self._on_ack,
             Ping: self._on_ping,
             Pong: self._on_pong,
@@ -202,15 +209,32 @@ class Link(Channel):
             self._send_fields(kind, *fields)
 
     def _send_releases(self) -> None:
-        """The releases that are due, as one message. Requires `_sending`."""
-        self._send_fields(Release, self._take_released())
+        """The releases that are due. Requires `_sending`."""
+        while self._released:
+            self._send_fields(Release, self._take_released())
 
     def _take_released(self) -> list[list[int]]:
-        """The handles to release, with counts."""
-        handles = []
-        while self._released:
-            handles.append(list(self._released.popleft()))
-        return handles
+        """Some of the handles to release, with counts."""
+        taken: list[list[int]] = []
+        for _ in range(min(len(self._released), _MOST_RELEASED)):
+            handle, count = self._released.popleft()
+            if handle < 0 and taken and handle == taken[-1][0] - taken[-1][1]:
+                # Results of calls that follow each other go as one.
+                taken[-1][1] += count
+            else:
+                taken.append([handle, count])
+        return taken
+
+    def take_at_most(self, size: int | None) -> None:
+        """Refuse buffers above so many bytes; None for no bound of this side's."""
+        self._transfers.limit = sys.maxsize if size is None else size
+
+    def _not_taken_text(self, size: int) -> str:
+        return (
+            f"{self.url} does not take a buffer of {size} bytes now: it has no memory for it, or"
+            f" too much is on its way at once ({self._largest_transfer} bytes may be,"
+            " --max-transfer-size). Send it in parts, or later. It was not used there"
+        )
 
     def _check_size(self, what: str, payload: bytes, buffers: Iterable[Buffer] = ()) -> None:
         """See that the server takes a message before any of it is sent.
@@ -287,9 +311,6 @@ class Link(Channel):
         self._sequence.acknowledge(message.ack)
         self._send_unnumbered(Pong(message.token, self._sequence.received))
 
-    def _on_pong(self, message: Pong) -> None:
-        self._sequence.acknowledge(message.ack)
-
     def _on_bye(self, message: Bye) -> None:
         self.closed_because = self.closed_because or message.reason
         self.connection.close(1000, "bye")
@@ -355,6 +376,7 @@ class Link(Channel):
                 self._resumer.hurry()
             self._tell_loops()
         else:
+            self._look_at_progress()
             advice = self._liveness.look(
                 now,
                 boot,
@@ -371,6 +393,9 @@ class Link(Channel):
             if advice is Advice.GIVE_UP:
                 connection.abort("the server is silent")
         self._poller.remind(now + LOOK, self._look_after)
+
+    def _look_at_progress(self) -> None:
+        """Something large may be on its way for which no thread waits."""
 
     def _tell_loops(self) -> None:
         """There is no connection: event loops that wait are to say so, in their threads."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from ..codec import wire
 from ..errors import SessionLost
+from ..protocol.batches import calls_of
 from ..protocol.loss import UNSENT, classify
-from ..protocol.messages import SHUTDOWN, Exec, Gone
+from ..protocol.messages import SHUTDOWN, Gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,18 +56,23 @@ def refused(link: Driver, text: str) -> SessionLost:
 
 
 def _lost(link: Driver, reason: str, text: str, gone: Gone | None) -> SessionLost:
-    waiting = link.unfinished()
+    found = link.unfinished()
+    whats = {call: each.what_of(call) for call, each in found.items()}
+    waiting = {call: what for call, what in whats.items() if what is not None}
     numbers: dict[int, int | None] = dict.fromkeys(waiting)
     numbers.update(dict.fromkeys(link._unnumbered & waiting.keys(), UNSENT))
-    for _, data in list(link._sequence.unacked):
+    for batcher in link.batchers:
+        numbers.update(dict.fromkeys(waiting.keys() & batcher.unsent(), UNSENT))
+    for seq, data in list(link._sequence.unacked):
         for message in wire.read(data):
-            if isinstance(message, Exec) and message.call in numbers:
-                numbers[message.call] = message.seq
+            for call in calls_of(message):
+                if call in numbers:
+                    numbers[call] = seq
     reached = max(link._sequence.reached, link._sequence.written)
     loss = classify(numbers, reached, gone)
 
     def names(calls: Iterable[int]) -> tuple[str, ...]:
-        return tuple(call_name(*waiting[call].what) for call in calls)
+        return tuple(call_name(*waiting[call]) for call in calls)
 
     handles = link.held()
     sorted_out = [
@@ -95,4 +101,6 @@ def _lost(link: Driver, reason: str, text: str, gone: Gone | None) -> SessionLos
 def call_name(target: str | int, name: str | None) -> str:
     """A call, for the user."""
     where = target if isinstance(target, str) else f"object #{target}"
+    if isinstance(target, int) and target < 0:
+        where = f"what call {-target} of a pipeline gave"
     return where if name is None else f"{where}.{name}"

@@ -24,7 +24,7 @@ from ..shallow.caller import Caller
 from ..shallow.mirrors import Mirror, asking_class, mirror_class
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ..shallow.proxies import Proxies
 
@@ -259,6 +259,15 @@ class Mirrors:
                 if news[0]:
                     self._apply(self._decode(news[0]), lost)
                 news.popleft()
+        self._fill()
+        if lost:
+            raise ReadOnlyCopy(
+                f"C code has written into {' and '.join(lost)} of the server here while a call "
+                "changed it there, and what it has written is lost: let C code work on a copy"
+            )
+
+    def _fill(self) -> None:
+        """Ask for the content of those that have none, or an old one."""
         while self.unfilled:
             try:
                 handle, _ = self.unfilled.popitem()
@@ -269,11 +278,6 @@ class Mirrors:
                     self._caller.refresh(handle, whole=True)
                 except StaleHandle:
                     continue  # it died meanwhile, and was released
-        if lost:
-            raise ReadOnlyCopy(
-                f"C code has written into {' and '.join(lost)} of the server here while a call "
-                "changed it there, and what it has written is lost: let C code work on a copy"
-            )
 
     def _apply(self, document: Any, lost: list[str]) -> None:
         """Apply one message of changes. Requires `_applying`."""
@@ -336,17 +340,21 @@ class Mirrors:
         """
         if self._pushing._is_owned() or self._applying._is_owned():  # type: ignore[attr-defined]
             return
+        for record in self._unwritten():
+            self._push(record, record())
+
+    def _unwritten(self) -> Iterator[_Record]:
+        """The mirrors that C code has written into; lets go of those that nobody has any more."""
         # Those that hold others came after them, and are to go before them.
         for record in reversed(list(self.living.values())):
             state = record.state
             if state is None:
                 continue
             is_left = _references(record) <= _ONLY_HELD
-            if self._is_unwritten(record, state[1], exactly=is_left):
-                if is_left:
-                    self._let_go(record)
-            else:
-                self._push(record, record())
+            if not self._is_unwritten(record, state[1], exactly=is_left):
+                yield record
+            elif is_left:
+                self._let_go(record)
 
     def _is_unwritten(self, record: _Record, content: Any, *, exactly: bool) -> bool:
         """Whether a mirror holds what the server knows; of large ones else only the size counts."""

@@ -18,6 +18,7 @@ from ..codec.frames import is_own_frame
 from ..codec.hiding import hide_own_frames, hiding
 from ..protocol.specials import FORWARDED, LOCAL
 from ..shallow.names import INTERNAL, closest, host_of, is_dunder, is_probe
+from ..shallow.spoken import is_async, refuse_change
 from ..tree.introspection import module_dict
 from ..tree.nodes import ClassNode, FunctionNode, ModuleNode, Node, ReferenceNode
 from .namespaces import ModuleNamespace
@@ -96,29 +97,42 @@ class ShallowModule(ModuleType):
                 type.__setattr__(type(self), name, _Member(name, lambda: value))
                 module_dict(self).pop(name, None)
         else:
-            cls = type(self)
-            home, node = cls._wsremote_home, cls._wsremote_node
-            home.caller.set(self._wsremote_node.name, name, value)
-            module_dict(self).pop(name, None)
-            original = node.members.get(name)
-            if original is not None and home.name_of(value) == f"{node.name}:{name}":
-                # As it was at first: somebody has taken back what he had put there.
-                member = _member(home, node.name, original)
-            else:
-                # From now on, the server says what it is.
-                member = _variable(home, node.name, name, None)
-            _put(cls, name, member)
+            caller = type(self)._wsremote_home.caller
+            if is_async(caller):
+                refuse_change(name)
+            caller.set(self._wsremote_node.name, name, value)
+            self._wsremote_was_set(name, value)
 
     @hiding
     def __delattr__(self, name: str) -> None:
         if name in _SET_HERE:
             super().__delattr__(name)
             return
+        caller = type(self)._wsremote_home.caller
+        if is_async(caller):
+            refuse_change(name, "delattr")
+        caller.delete(self._wsremote_node.name, name)
+        self._wsremote_was_deleted(name)
+
+    def _wsremote_was_set(self, name: str, value: Any) -> None:
+        """The server's module has another value under a name."""
         cls = type(self)
-        cls._wsremote_home.caller.delete(self._wsremote_node.name, name)
+        home, node = cls._wsremote_home, cls._wsremote_node
         module_dict(self).pop(name, None)
-        if name in vars(cls):
-            delattr(cls, name)
+        original = node.members.get(name)
+        if original is not None and home.name_of(value) == f"{node.name}:{name}":
+            # As it was at first: somebody has taken back what he had put there.
+            member = _member(home, node.name, original)
+        else:
+            # From now on, the server says what it is.
+            member = _variable(home, node.name, name, None)
+        _put(cls, name, member)
+
+    def _wsremote_was_deleted(self, name: str) -> None:
+        """The server's module has the name no more."""
+        module_dict(self).pop(name, None)
+        if name in vars(type(self)):
+            delattr(type(self), name)
 
     def __dir__(self) -> list[str]:
         cls = type(self)

@@ -20,6 +20,7 @@ from ..transport.connection import SocketConnection
 from ..transport.opening import open_connection
 from ..transport.poller import Poller
 from ..version import __version__
+from .bounds import Bounds
 
 if TYPE_CHECKING:
     import ssl
@@ -38,6 +39,9 @@ _MAX_SIZE = 256 * 1024 * 1024
 
 _ATTEMPTS: Final = 3
 """Times that an opening is repeated whose answer did not come."""
+
+
+_NO_BOUNDS: Final = Bounds()
 
 
 class Opened(NamedTuple):
@@ -90,7 +94,13 @@ def describe_client() -> dict[str, Any]:
 
 
 def open_session(
-    url: str, token: str, tree: str, *, ssl_context: ssl.SSLContext | None, timeout: float
+    url: str,
+    token: str,
+    tree: str,
+    *,
+    ssl_context: ssl.SSLContext | None,
+    timeout: float,
+    bounds: Bounds = _NO_BOUNDS,
 ) -> Opened:
     """Connect, prove the token, have the server prove it, and get a session.
 
@@ -103,12 +113,14 @@ def open_session(
         tree: Digest of the tree that this client has; "" for none.
         ssl_context: What to trust with `wss://`; None for the system's authorities.
         timeout: Seconds for all of it.
+        bounds: Of the results of the session.
 
     Raises:
         ConnectionFailed: There is no session; the text says why and what to do.
     """
     deadline = time.monotonic() + timeout
-    nonce, installed, client = secrets.token_bytes(16), installed_packages(), describe_client()
+    nonce, installed = secrets.token_bytes(16), installed_packages()
+    client = {**describe_client(), **bounds.told()}
     remaining = timeout
     for attach in range(1, _ATTEMPTS + 1):
         purpose = Opening(nonce, attach, tree, installed, client)

@@ -18,24 +18,38 @@ from typing import TYPE_CHECKING, Any, Final
 from ..codec import wire
 from ..codec.faults import decode_fault
 from ..codec.hiding import raise_again
+from ..codec.packing import unpack
 from ..codec.warned import decode_warning
 from ..codec.writeback import apply_changes
 from ..errors import (
     ChangeConflict,
     ConnectionLost,
     ForkedSession,
+    LimitExceeded,
     ReadOnlyCopy,
     RemoteProtocolError,
     SessionClosed,
     SessionTakenOver,
 )
-from ..protocol.messages import Exec, Fault, Fetch, Modules, Output, Result, Warned
+from ..protocol.batches import check_results
+from ..protocol.messages import (
+    Exec,
+    Fault,
+    Fetch,
+    Modules,
+    Output,
+    Result,
+    Results,
+    Warned,
+)
+from ..protocol.transfers import checked
 from ..shallow.names import host_of
 from .answering import Answering
 from .awaiting import AwaitedCall
 from .link import PATIENCE
+from .progress import PERIOD, ProgressReporter
 from .reporting import NOTICEABLE, Outage, show, warn_again
-from .waiting import Over, TimeUp, Waiting
+from .waiting import Given, Over, TimeUp, Waiting
 
 if TYPE_CHECKING:
     from ..protocol.messages import Resumed, Welcome
@@ -99,12 +113,14 @@ class Receiving(Answering):
             {
                 Result: self._on_answer,
                 Fault: self._on_answer,
+                Results: self._on_results,
                 Output: self._on_output,
                 Warned: self._on_output,
                 Modules: self._on_modules,
             },
             resumer,
         )
+        self.progress = ProgressReporter(self._transfers.expected)
         # Empty as long as nothing is mirrored: then calls cost nothing more.
         self._living, self._news = self.mirrors.living, self.mirrors.news
         # Calls whose answer nobody wants any more, by their number.
@@ -136,7 +152,9 @@ class Receiving(Answering):
             if isinstance(answer, Fault):
                 value = decode_fault(answer.payload, self.codec, host_of(self.url))
             else:
-                value = self.codec.decode(answer.payload, buffers, containers)
+                value = self.codec.decode(answer.payload, checked(buffers), containers)
+        except LimitExceeded as error:
+            raise LimitExceeded(f"the call was executed, and its result is lost: {error}") from None
         finally:
             self._decoded(call)
         if self._freed:
@@ -168,7 +186,7 @@ class Receiving(Answering):
             except Exception as error:
                 self._failures[message.call] = error
 
-    def _wait(self, waiting: Waiting, deadline: float = math.inf) -> Result | Fault:
+    def _wait(self, waiting: Waiting, deadline: float = math.inf) -> Any:
         """Wait for the answer to a call; meanwhile show its output and run its callbacks.
 
         Args:
@@ -181,10 +199,16 @@ class Receiving(Answering):
         inbox = waiting.inbox
         while True:
             while inbox:
-                message = inbox.popleft()
+                try:
+                    message = inbox.popleft()
+                except IndexError:
+                    break  # of a future: another thread has taken it
                 if isinstance(message, Result) or isinstance(message, Fault):
+                    if self.progress.is_telling:
+                        self.progress.report(getattr(waiting, "what", None))
                     return message
                 if isinstance(message, Output):
+                    self.progress.hide()
                     show(message)
                 elif isinstance(message, Warned):
                     self._warn(message)
@@ -192,6 +216,8 @@ class Receiving(Answering):
                     self._run_callback(message)
                 elif isinstance(message, AwaitedCall):
                     message.look()
+                elif message is Given:
+                    return message
                 else:
                     raise self._over("; whether the call was executed is not known")
             connection = self.connection
@@ -203,6 +229,8 @@ class Receiving(Answering):
                         self._poller.heat(connection)
                     while not inbox:
                         self._read(connection, _patience(deadline))
+                        if self._transfers and self.progress.is_due():
+                            break  # it is told without the right to read
             except ConnectionLost:
                 lost = True
             finally:
@@ -214,10 +242,23 @@ class Receiving(Answering):
                     lost = False  # another thread reads
             if lost:
                 self._poller.rest(connection)
+            if self._transfers and self.progress.is_due():
+                self.progress.report(getattr(waiting, "what", None))
+                if not lost and self.detached is None:
+                    continue
             if not inbox:
-                self._sleep(waiting, _patience(deadline))
+                patience = _patience(deadline)
+                self._sleep(waiting, min(patience, PERIOD) if self._transfers else patience)
                 if self.detached is not None:
                     self._wait_for_connection(waiting, deadline)
+
+    def _has_sent(self, size: int) -> None:
+        self.progress.sent(size)
+
+    def _look_at_progress(self) -> None:
+        # Ten times a second, if a thread waits.
+        if (self._transfers or self.progress.is_telling) and self.progress.is_due(PATIENCE):
+            self._background.submit(self.progress.report)
 
     def _say_waiting(self) -> None:
         since = self.detached
@@ -346,14 +387,35 @@ class Receiving(Answering):
             if (ended := self._abandoned.pop(call, None)) is not None:
                 ended.release()
             logger.info("= call %d, which nobody waits for any more, %s", call, _end_of(message))
-            if isinstance(message, Result):
-                # It may hold handles, which decoding makes ours to release.
-                self._background.submit(lambda: self._discard(message))
+            # It may hold handles, which decoding makes ours to release.
+            self._background.submit(lambda: self._discard(message))
         return waiting
 
-    def _discard(self, message: Result) -> None:
+    def _on_results(self, message: Results) -> None:
+        calls = self._calls
+        for first, values in check_results(unpack(message.payload)):
+            call, end = first, first + len(values)
+            while call < end:
+                waiting = calls.get(call)
+                if waiting is None:
+                    if (ended := self._abandoned.pop(call, None)) is not None:
+                        ended.release()
+                    call += 1
+                    continue
+                # Perhaps of several calls.
+                given = waiting.give(call, values[call - first :] if call > first else values)
+                for each in range(call, call + given):
+                    # It may be the last that names it: what dies with it is the user's.
+                    calls.pop(each, None)
+                call += given
+                waiting.wake()
+
+    def _discard(self, message: Result | Fault) -> None:
         """Decode an answer that nobody wants, so that what it lends is released."""
-        self.codec.decode(message.payload, self._buffers.pop(message.call, ()))
+        if isinstance(message, Fault):
+            decode_fault(message.payload, self.codec, host_of(self.url))
+            return
+        self.codec.decode(message.payload, checked(self._buffers.pop(message.call, ())))
 
     def _on_output(self, message: Output | Warned) -> Waiting | None:
         waiting = self._calls.get(message.call)

@@ -4,53 +4,75 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, Self, TypeVar
 
-from ..errors import ConnectionFailed, RemoteProtocolError
+from ..errors import ConnectionFailed
 from ..protocol.messages import Welcome
-from ..tree.info import InfoTree
-from ..tree.nodes import digest_of
+from .bounds import Bounds
 from .cache import Cache
 from .driver import Driver
+from .executor import SessionExecutor
 from .importer import Finder
 from .modules import Modules
 from .opening import open_session, poller
 from .package import ShallowPackage
+from .pipelines import Pipeline
 from .resuming import Resumer
+from .trees import receive_tree
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
+
+    from ..tree.info import InfoTree
+    from .progress import Progress
 
 __all__ = ["Session"]
 
-FETCH_TIMEOUT: Final = 30.0
-"""Seconds to wait for a module's document that the cache has lost."""
+_NO_BOUNDS: Final = Bounds()
 
 
-class Installation:
+class _Installed(Protocol):
+    """A session of either face."""
+
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+
+    @property
+    def tree(self) -> InfoTree:
+        """What it serves."""
+
+    def uninstall(self) -> None:
+        """Take the served packages out of `import` again."""
+
+
+S = TypeVar("S", bound=_Installed)
+
+
+class Installation(Generic[S]):
     """What `Session.install` gives: as a context manager, it takes the packages out again.
 
     Args:
         session: Whose packages `import` finds.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: S) -> None:
         self._session = session
 
     def __repr__(self) -> str:
         packages = ", ".join(self._session.tree.packages)
         return f"<import finds {packages} at {self._session.url}>"
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> S:
         return self._session
 
     def __exit__(self, *_: object) -> None:
         self._session.uninstall()
 
 
-class Session:
+class Session(SessionExecutor):
     """An open session with one server. `wsremote.connect` gives one.
 
     Any number of threads may use it at once; each is a lane, whose calls run in order on a
@@ -61,6 +83,7 @@ class Session:
         token: The secret that the server printed.
         ssl_context: What to trust with `wss://`; None for the system's authorities.
         timeout: Seconds for connecting and for the first transfer of the info tree.
+        bounds: Of the results.
 
     Raises:
         ConnectionFailed: There is no session; the text says why and what to do.
@@ -73,29 +96,26 @@ class Session:
         *,
         ssl_context: ssl.SSLContext | None = None,
         timeout: float = 10.0,
+        bounds: Bounds = _NO_BOUNDS,
     ) -> None:
         self._finder: Finder | None = None
         deadline = time.monotonic() + timeout
         cache = Cache.default()
         known = cache.last_tree(url)
-        opened = open_session(url, token, known or "", ssl_context=ssl_context, timeout=timeout)
+        opened = open_session(
+            url, token, known or "", ssl_context=ssl_context, timeout=timeout, bounds=bounds
+        )
         welcome = opened.answer
         if not isinstance(welcome, Welcome):
             raise ConnectionFailed(f"{url} answered as if there had been a session before")
         resumer = Resumer(token, ssl_context, secret=welcome.secret, opened=opened)
         self._driver = Driver(opened.connection, poller(), welcome, url, resumer)
+        self._driver.take_at_most(bounds.max_transfer_size)
         self._driver.start()
         try:
-            self.tree = self._receive_tree(welcome, cache, deadline - time.monotonic())
-        except BaseException as error:
+            self.tree = receive_tree(self._driver, welcome, cache, deadline - time.monotonic())
+        except BaseException:
             self._driver.close()
-            if isinstance(error, TimeoutError):
-                raise ConnectionFailed(f"{error}: give connect() a longer timeout") from error
-            if isinstance(error, (RemoteProtocolError, LookupError, TypeError, ValueError)):
-                raise ConnectionFailed(
-                    f"{url} sent no info tree that can be read ({error!r}): install the same"
-                    " wsremote on both sides"
-                ) from error
             raise
         """The info tree: `print(session.tree)`, `session.tree["pkg.mod"]`."""
         self._shallow = ShallowPackage(self._driver, self.tree)
@@ -103,38 +123,6 @@ class Session:
         self._driver.lending.shallow = self._shallow
         self.modules = Modules(self._shallow)
         """The served modules without an import hook: `session.modules.pkg.mod.f(1)`."""
-
-    def _receive_tree(self, welcome: Welcome, cache: Cache, timeout: float) -> InfoTree:
-        """The info tree; what the disk cache lacks comes from the server."""
-        index = cache.index(welcome.tree) if welcome.modules is None else welcome.modules
-        if index is None:
-            raise ConnectionFailed(
-                f"the info tree of {self.url} was in the cache a moment ago and is gone: connect"
-                " again"
-            )
-        digests = [digest for _, digest in index["modules"]]
-        missing = cache.missing(digests)
-        fetched = self._driver.fetch(missing, timeout) if missing else {}
-        wrong = [digest for digest, document in fetched.items() if digest_of(document) != digest]
-        if wrong or len(fetched) != len(set(missing)):
-            self.close()
-            raise ConnectionFailed(f"{self.url} sent an info tree that is not what it announced")
-        cache.store(self.url, welcome.tree, index, fetched)
-
-        def load(digest: str) -> bytes:
-            document = fetched.get(digest) or cache.document(digest)
-            if document is None:
-                # Gone from the cache since.
-                late = self._driver.fetch([digest], FETCH_TIMEOUT).get(digest, b"")
-                if digest_of(late) != digest:
-                    raise RemoteProtocolError(
-                        f"{self.url} sent a part of its info tree that is not what it announced:"
-                        " connect again"
-                    )
-                document = fetched[digest] = late
-            return document
-
-        return InfoTree(index, load)
 
     # ---- facts -----------------------------------------------------------------------
 
@@ -191,9 +179,51 @@ class Session:
         finally:
             self._driver.set_timeout(before)
 
+    def pipeline(self) -> Pipeline:
+        """A block in which calls give promises at once and leave together.
+
+        What the calls of the block give stays on the server until it is asked for, and nothing
+        waits before that or before the end of the block. An error of a call is raised there, or
+        where its value is asked for; calls that depend on it are not made.
+
+        Example:
+            `with session.pipeline(): m = Model(); m.fit(x); score = m.score`
+        """
+        return Pipeline(self._driver)
+
+    # ---- large data ------------------------------------------------------------------
+
+    def fetch(self, remote: Any) -> Any:
+        """The value of something that is on the server: a copy, whatever its size.
+
+        Of a result that has stayed there because of its size (`connect(max_result=…)`), of an
+        array or a container that is mirrored. What is no value on the wire stays what it is.
+
+        Args:
+            remote: An object of this session.
+
+        Raises:
+            TypeError: It is none.
+            LimitExceeded: The value is larger than the server sends, or this side takes.
+        """
+        return self._driver.value_at(remote)
+
+    @property
+    def on_progress(self) -> Callable[[Progress], object] | None:
+        """Called with a `Progress` ten times a second while large values travel, and at their end.
+
+        In the thread that waits for them, or one of the session's own; a failure is logged, once.
+        None, as at first, draws a bar after a second, on a terminal or in a notebook.
+        """
+        return self._driver.progress.callback
+
+    @on_progress.setter
+    def on_progress(self, callback: Callable[[Progress], object] | None) -> None:
+        self._driver.progress.callback = callback
+
     # ---- importing -------------------------------------------------------------------
 
-    def install(self, *, override: Sequence[str] = ()) -> Installation:
+    def install(self, *, override: Sequence[str] = ()) -> Installation[Session]:
         """Let `import` find the served packages here, under their own names.
 
         Use it as a statement, or as a context manager that takes them out again.
@@ -236,4 +266,9 @@ class Session:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        """Close: when all that was submitted has ended, or at once after an error."""
+        try:
+            if kind is None and not self.closed:
+                self._driver.submitting.wait_for_all()
+        finally:
+            self.close()

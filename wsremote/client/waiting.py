@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import RemoteProtocolError
 
 if TYPE_CHECKING:
     import asyncio
@@ -13,11 +15,15 @@ if TYPE_CHECKING:
 
     from ..protocol.messages import Message, Target
 
-__all__ = ["Lane", "Lanes", "Over", "TimeUp", "Waiting"]
+__all__ = ["Deferred", "Given", "Lane", "Lanes", "Over", "TimeUp", "Waiting"]
 
 
 class Over:
     """In an inbox: nothing more will come, the session is over."""
+
+
+class Given:
+    """In an inbox: what was waited for is there, and is no message."""
 
 
 class TimeUp(Exception):
@@ -41,9 +47,17 @@ class Waiting:
 
     def __init__(self) -> None:
         # A `Waiting` in it: that one of this thread has got something.
-        self.inbox: deque[Message | type[Over] | Waiting] = deque()
+        self.inbox: deque[Message | type[Over] | type[Given] | Waiting] = deque()
         self.asleep: threading.Lock | None = None
         self.sent = False
+
+    def what_of(self, call: int) -> tuple[Target, str | None] | None:
+        """What is called, by the number of the call; None if nobody needs to know of it."""
+        return self.what
+
+    def give(self, call: int, values: list[Any]) -> int:
+        """The answers to a call and those that follow it, scalars; gives how many it has taken."""
+        raise RemoteProtocolError("a call that was made alone is answered with others")
 
     def fall_asleep(self) -> threading.Lock:
         """Get ready to sleep; what comes from now on wakes."""
@@ -65,6 +79,20 @@ class Waiting:
         return True
 
 
+class Deferred(Protocol):
+    """Takes the calls that a thread makes in a block that does not wait for them."""
+
+    def take(
+        self,
+        op: int,
+        target: Target,
+        name: str | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+    ) -> Any:
+        """What to give to who makes a call."""
+
+
 class Lane:
     """What a client thread is to the server: its calls run there in order.
 
@@ -83,8 +111,10 @@ class Lane:
         awaited: The calls that coroutines of the loop await.
         blocked: The plain call that the thread waits for while its loop runs; else None.
         doing: What the thread has called last.
+        deferred: What takes the calls of the thread; None if they are made at once.
         timeout: Seconds that each call of the thread may take; None for no such bound.
         deadline: Until when the arguments of such a call may take to leave, monotonic seconds.
+        waiting: Left over from the last call, which has ended, for the next.
     """
 
     __slots__ = (
@@ -92,12 +122,14 @@ class Lane:
         "awaited",
         "blocked",
         "deadline",
+        "deferred",
         "doing",
         "loop",
         "number",
         "parent",
         "stuck",
         "timeout",
+        "waiting",
     )
 
     def __init__(self, number: int, left: deque[int]) -> None:
@@ -111,6 +143,8 @@ class Lane:
         self.doing: tuple[Target, str | None] | None = None
         self.timeout: float | None = None
         self.deadline = math.inf
+        self.deferred: Deferred | None = None
+        self.waiting: Waiting | None = None
 
     def __del__(self) -> None:
         # At any moment, and in a thread that ends: nothing but this.
@@ -132,7 +166,7 @@ class Lanes(threading.local):
 
     def renew(self) -> Lane:
         """Give the current thread another lane: its own is held up by a call."""
-        timeout = self.mine.timeout
+        before = self.mine
         self.mine = Lane(next(self._numbers), self._left)
-        self.mine.timeout = timeout
+        self.mine.timeout, self.mine.deferred = before.timeout, before.deferred
         return self.mine

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import DecodeError
 from . import tags
 from .contents import ARRAY_LIMIT
+from .ownership import own
 
 if TYPE_CHECKING:
     from .packing import Buffer
@@ -61,29 +62,31 @@ def objects(array: Any) -> Iterable[object]:
 
 
 def lower_array(
-    array: Any, buffer: Callable[[Any], bytes | int], *, owned: bool
+    array: Any, buffer: Callable[[Any], bytes | int], *, owned: bool, shared: bool
 ) -> list[Any] | None:
     """The fields of an array; None if its bytes are not all there is to it.
 
     Args:
         array: An exact ndarray.
         buffer: Takes the bytes, gives what stands for them.
-        owned: Whether someone may write to the array while the bytes are sent. The receiver
-            gets a copy that refuses to be written to.
+        owned: Whether the receiver gets a copy that refuses to be written to.
+        shared: Whether someone may write to the array while the bytes are sent: then they are
+            copied, unless nothing can write to them.
     """
     dtype = _lower_dtype(array.dtype)
     if dtype is None or array.dtype.itemsize == 0:
         return None
+    is_writable = bool(array.flags.writeable)
     if not array.flags.forc:
         array = array.copy(order="C")
-    elif owned:
-        array = array.copy(order="K")
+        shared = False
     order = "C" if array.flags.c_contiguous else "F"
     if array.size:
-        data = buffer(memoryview(array.reshape(-1, order=order).view("u1")))
+        content = memoryview(array.reshape(-1, order=order).view("u1"))
+        data = buffer(own(content) if shared else content)
     else:
         data = b""
-    writable = bool(array.flags.writeable) and not owned
+    writable = is_writable and not owned
     return [tags.NDARRAY, dtype, list(array.shape), order, writable, data]
 
 

@@ -188,7 +188,10 @@ def _module(decoder: _Decoder, body: list[Any]) -> object:
 
 def _theirs(decoder: _Decoder, body: list[Any]) -> object:
     _, handle = body
-    return decoder.at_home(decoder.exchange.lent(_natural(handle)))
+    if type(handle) is not int:
+        raise DecodeError(f"{handle!r} is no handle")
+    # Below zero it is what a call of a pipeline gave.
+    return decoder.at_home(decoder.exchange.lent(handle))
 
 
 def _ours(decoder: _Decoder, body: list[Any]) -> object:
@@ -206,6 +209,13 @@ def _class(decoder: _Decoder, body: list[Any]) -> object:
     found = decoder.exchange.borrow_class(_natural(number), _natural(handle))
     # Exceptions of it are of the class that this side has under its name.
     return vars(found).get(OWN_CLASS) or found
+
+
+def _large(decoder: _Decoder, body: list[Any]) -> object:
+    _, preview, handle, number = body
+    if decoder.exchange.keeps_owned or type(preview) is not str:
+        raise DecodeError("large results stay on the server, with a text")
+    return decoder.exchange.borrow_large(_natural(handle), _natural(number), preview)
 
 
 def _owned(decoder: _Decoder, body: list[Any]) -> object:
@@ -236,7 +246,7 @@ def _pickle(decoder: _Decoder, body: list[Any]) -> object:
     buffers = [decoder.buffer(part) for part in parts]
     buffers = [bytearray(each) if memoryview(each).readonly else each for each in buffers]
     try:
-        value = pickling.load(data, buffers, decoder.exchange)
+        value = pickling.load(decoder.buffer(data), buffers, decoder.exchange)
     except DecodeError as error:
         return _fallback(decoder, handle, number, error)
     _release(decoder, handle, number)
@@ -319,6 +329,7 @@ _BUILDERS: Final[dict[int, Callable[[_Decoder, list[Any]], object]]] = {
     tags.CARRIED: _carried,
     tags.OWNED: _owned,
     tags.KNOWN: _known,
+    tags.LARGE: _large,
     tags.MEMBER: _by_class,
     tags.NAMEDTUPLE: _by_class,
     tags.DATACLASS: _by_class,

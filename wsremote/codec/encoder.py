@@ -15,6 +15,7 @@ from .graph import GraphLowering
 from .location import locate
 from .lowering import Lowering, Pending, Refusal, Terms, TooDeep
 from .nesting import forms
+from .ownership import own
 from .packing import Buffer, pack, pack_tagged
 
 __all__ = ["encode", "is_too_deep"]
@@ -48,13 +49,23 @@ def encode(
 
     Raises:
         EncodeError: A part of the value cannot travel, or it is nested too deep.
+        TooLarge: It is larger than the terms allow.
     """
     try:
         lowering, lowered = _lower(value, terms)
         if lowering.is_plain and (payload := pack(lowered)) is not None:
+            lowering.take(len(payload))
             return payload, lowering.buffers
-        _settle(lowering, lenient)
-        return pack_tagged(lowered), lowering.buffers
+        lent: list[int] = []
+        try:
+            _settle(lowering, lent, lenient)
+            payload = pack_tagged(lowered)
+            lowering.take(len(payload))
+        except BaseException:
+            for handle in lent:
+                lowering.exchange.unlend(handle)
+            raise
+        return payload, lowering.buffers
     except Refusal as refusal:
         place = where(refusal.value) if where else locate(value, refusal.value)
         raise EncodeError(f"{place}: {refusal}" if place else str(refusal)) from None
@@ -84,25 +95,22 @@ def _lower(value: object, terms: Terms) -> tuple[Lowering, Any]:
         ) from None
 
 
-def _settle(lowering: Lowering, lenient: bool) -> None:
-    """Finish what was noted: pickle, then lend."""
-    for body, value, _, _ in lowering.to_pickle:
+def _settle(lowering: Lowering, lent: list[int], lenient: bool) -> None:
+    """Finish what was noted: pickle, then lend. What was lent is taken back by the caller."""
+    for body, value, _, shared in lowering.to_pickle:
         try:
             data, parts = pickling.dump(value)
         except EncodeError:
             body[:] = [tags.OURS]
             lowering.to_lend.append(Pending(body, value, required=True))
             continue
-        body += (data, [lowering.buffer(part) for part in parts])
+        for part in parts:
+            lowering.expect(part.nbytes)
+        body.append(lowering.buffer(data, tags.BULK_LIMIT))
+        body.append([lowering.buffer(own(part) if shared else part) for part in parts])
         lowering.to_lend.append(Pending(body, value, required=False))
-    lent: list[int] = []
-    try:
-        for pending in lowering.to_lend:
-            _lend(lowering, pending, lent, lenient)
-    except BaseException:
-        for handle in lent:
-            lowering.exchange.unlend(handle)
-        raise
+    for pending in lowering.to_lend:
+        _lend(lowering, pending, lent, lenient)
 
 
 def _lend(lowering: Lowering, pending: Pending, lent: list[int], lenient: bool) -> None:

@@ -57,6 +57,9 @@ class Exchange(Protocol):
             number: Its class.
         """
 
+    def borrow_large(self, handle: int, number: int, preview: str) -> object:
+        """As `borrow`, of a result of the server that stays there; `preview` is its repr."""
+
     def is_watched(self, value: object) -> bool:
         """Whether the other side mirrors a container of ours and hears of its changes."""
 

@@ -31,13 +31,14 @@ from . import (
     scalars,
     tags,
 )
-from .markers import Inout, Kept, Ref, Ship
+from .markers import Inout, Kept, Large, Ref, Ship
 from .originals import original_of
 from .scalars import PLAIN_TYPES
 
 if TYPE_CHECKING:
     from .exchange import Exchange
     from .packing import Buffer
+    from .sizes import Room
 
 __all__ = ["Lowering", "Pending", "Refusal", "Terms", "TooDeep", "flat"]
 
@@ -55,6 +56,8 @@ class Terms(NamedTuple):
         inside: Ids of the exceptions that this is a part of.
         mirrored: Ids of containers that are not copied though the others are: the receiver has
             mirrors of them.
+        room: How much the payload may have; None for no bound.
+        shared: Whether others may write to any array, though none is written as owned.
     """
 
     exchange: Exchange
@@ -64,6 +67,8 @@ class Terms(NamedTuple):
     copies_data: bool = False
     inside: frozenset[int] = frozenset()
     mirrored: Collection[int] = ()
+    room: Room | None = None
+    shared: bool = False
 
 
 class Pending(NamedTuple):
@@ -72,7 +77,8 @@ class Pending(NamedTuple):
     body: list[Any]
     value: object
     required: bool
-    # What a container that is mirrored held when it was lowered.
+    # What a container that is mirrored held when it was lowered; of a value that is pickled,
+    # whether somebody else may write to its memory.
     content: Any = None
 
 
@@ -97,6 +103,8 @@ class Lowering:
         self._known = terms.known
         self._inline = terms.inline
         self._copies_data = terms.copies_data
+        self._room = terms.room
+        self._is_shared = terms.shared
         self.inside = terms.inside
         self._mirrored = terms.mirrored
         # Out-of-band buffers, in the order of their indices.
@@ -197,8 +205,24 @@ class Lowering:
         """Bytes to put into the payload, or the index of the buffer that they became."""
         if self._inline or len(data) < limit:
             return bytes(data)
+        if self._room is not None:
+            self._room.take(len(data))
         self.buffers.append(data)
         return len(self.buffers) - 1
+
+    def take(self, size: int) -> None:
+        """The payload itself has so many bytes. Raises as `Room`."""
+        if self._room is not None:
+            self._room.take(size)
+
+    def expect(self, size: int) -> None:
+        """So many bytes come next, of which a copy may have to be made. Raises as `Room`."""
+        if self._room is not None and size >= tags.INLINE_LIMIT:
+            self._room.expect(size)
+
+    def is_shared(self, value: object) -> bool:
+        """Whether something else on this side may write to `value` while it travels."""
+        return self._is_shared or (self._fresh is not None and id(value) not in self._fresh)
 
     @property
     def keeps_results(self) -> bool:
@@ -349,19 +373,22 @@ def _deque(lowering: Lowering, value: collections.deque[Any]) -> Any:
 
 
 def _bytearray(lowering: Lowering, value: bytearray) -> Any:
+    lowering.expect(len(value))
     # A copy: a buffer that is being sent would keep its owner from resizing it.
     return {None: [tags.BYTEARRAY, lowering.buffer(bytes(value), tags.BULK_LIMIT)]}
 
 
 def _array_array(lowering: Lowering, value: array.array[Any]) -> Any:
+    lowering.expect(len(value) * value.itemsize)
     data = lowering.buffer(value.tobytes(), tags.BULK_LIMIT)
     return {None: [tags.ARRAY, value.typecode, value.itemsize, sys.byteorder, data]}
 
 
 def _array(lowering: Lowering, value: Any) -> Any:
     """A numpy array: by its buffer, item by item if it holds objects, else as a pickle."""
-    owned = lowering.is_owned(value)
-    body = arrays.lower_array(value, lowering.buffer, owned=owned)
+    owned, shared = lowering.is_owned(value), lowering.is_shared(value)
+    lowering.expect(value.nbytes)
+    body = arrays.lower_array(value, lowering.buffer, owned=owned, shared=shared)
     if body is not None:
         return {None: body}
     if arrays.holds_objects(value):
@@ -375,12 +402,14 @@ def _array(lowering: Lowering, value: Any) -> Any:
 
 def _ndarray(lowering: Lowering, value: Any) -> Any:
     """The content of a numpy array that is mirrored: a copy that is nobody else's."""
-    return {None: arrays.lower_array(value, lowering.buffer, owned=False)}
+    return {None: arrays.lower_array(value, lowering.buffer, owned=False, shared=False)}
 
 
 def _pickle(lowering: Lowering, value: object) -> Any:
     body = [tags.PICKLE]
-    lowering.to_pickle.append(Pending(body, value, required=False))
+    # Of a fresh result, too, others may have the memory: a frame made of an array, for one.
+    shared = lowering.keeps_results or lowering.is_shared(value)
+    lowering.to_pickle.append(Pending(body, value, required=False, content=shared))
     return {None: body}
 
 
@@ -395,6 +424,7 @@ def _bytes(lowering: Lowering, value: bytes) -> Any:
 def _str(lowering: Lowering, value: str) -> Any:
     if len(value) < tags.BULK_LIMIT:
         return value
+    lowering.expect(len(value))
     data = lowering.buffer(value.encode("utf-8", "surrogatepass"), tags.BULK_LIMIT)
     if type(data) is bytes:
         return value
@@ -432,6 +462,12 @@ def _ref(lowering: Lowering, value: Ref) -> Any:
     return lowering.lend(value.value) if path is None else {None: [tags.NAMED, path]}
 
 
+def _large(lowering: Lowering, value: Large) -> Any:
+    body = [tags.LARGE, value.preview]
+    lowering.to_lend.append(Pending(body, value.value, required=True))
+    return {None: body}
+
+
 def _ship(lowering: Lowering, value: Ship) -> Any:
     if not lowering.exchange.pickle_out:
         raise Refusal(value, "the other side accepts no shipped code; pass the function itself")
@@ -462,6 +498,7 @@ _LOWERERS: Final[dict[type, Callable[[Lowering, Any], Any]]] = {
     array.array: _contained(_array_array),
     Inout: _inout,
     Kept: _kept,
+    Large: _large,
     Ref: _ref,
     Ship: _ship,
 }

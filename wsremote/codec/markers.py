@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Inout", "Kept", "Ref", "Ship", "inout", "ref", "ship"]
+__all__ = ["Inout", "Kept", "Large", "Ref", "Ship", "inout", "ref", "ship"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,6 +20,14 @@ class Kept:
     """A container that the other side is about to keep, and this side goes on using."""
 
     value: object
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Large:
+    """A value that stays here because of its size, and what is to be shown in its place."""
+
+    value: object
+    preview: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,13 +17,17 @@ import itertools
 import sys
 from collections.abc import Collection
 from sys import getrefcount
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from ..protocol.memory import Memory, copy_of
 from . import scalars
 from .mappings import DICTS
 from .scalars import PLAIN_TYPES
 
-__all__ = ["fresh_in", "is_unshared"]
+if TYPE_CHECKING:
+    from .packing import Buffer
+
+__all__ = ["fresh_in", "is_unshared", "own"]
 
 # What the same code sees of an object that one slot of a list refers to.
 _ONE_SLOT: Final[int] = next(map(getrefcount, [[]]))
@@ -41,6 +45,32 @@ _NOTHING: Final[Collection[Any]] = ()
 def is_unshared(holder: list[Any]) -> bool:
     """Whether the one slot of `holder` is the only reference to what is in it."""
     return next(map(getrefcount, holder)) == _ONE_SLOT
+
+
+def own(buffer: Buffer) -> Buffer:
+    """The bytes of a buffer where nobody writes: itself if nothing can, else a copy.
+
+    Raises:
+        MemoryError: There is none for a copy.
+    """
+    if _is_immutable(buffer):
+        return buffer
+    return memoryview(copy_of(memoryview(buffer))).toreadonly()
+
+
+def _is_immutable(buffer: Any) -> bool:
+    """Whether nothing can change the bytes of a buffer; that it is read-only says little."""
+    while type(buffer) is memoryview and buffer.readonly:
+        buffer = buffer.obj
+    if type(buffer) is Memory:
+        return True  # made by `own`: nobody else knows it
+    ndarray = getattr(sys.modules.get("numpy"), "ndarray", None)
+    while ndarray is not None and isinstance(buffer, ndarray):
+        buffer = buffer.base
+    arrow = getattr(sys.modules.get("pyarrow"), "Buffer", None)
+    if arrow is not None and isinstance(buffer, arrow):
+        return not buffer.is_mutable
+    return type(buffer) is bytes
 
 
 def fresh_in(*parents: Any, known: Collection[int] = ()) -> set[int]:
@@ -127,4 +157,4 @@ def _has_own_memory(array: Any) -> bool:
             return False
         memory = memory.obj
     # Else a mapped file, or memory of a library.
-    return isinstance(memory, bytes | bytearray)
+    return isinstance(memory, bytes | bytearray | Memory)

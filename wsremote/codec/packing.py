@@ -12,11 +12,12 @@ from typing import Any, Final
 import msgpack
 
 from ..errors import DecodeError, EncodeError, WsRemoteError
+from ..protocol.memory import Memory
 from .tags import BIGINT, TAGGED
 
 __all__ = ["Buffer", "pack", "pack_scalars", "pack_tagged", "unpack", "unpack_tagged"]
 
-Buffer = bytes | bytearray | memoryview
+Buffer = bytes | bytearray | memoryview | Memory
 
 # A packer keeps the memory of the largest value it has packed.
 _KEEP_LIMIT: Final = 1024 * 1024

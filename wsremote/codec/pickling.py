@@ -65,7 +65,7 @@ def dump_code(value: object, exchange: Exchange) -> bytes:
         raise EncodeError(f"its code cannot be shipped: {error}") from error
 
 
-def load(data: bytes, buffers: Sequence[Buffer], exchange: Exchange) -> Any:
+def load(data: Buffer, buffers: Sequence[Buffer], exchange: Exchange) -> Any:
     """What a pickle holds.
 
     Raises:

@@ -83,7 +83,7 @@ NDARRAY: Final = 35  # dtype, shape, order, writable, bytes or index
 OBJECTS: Final = 36  # shape, items in C order: an ndarray of objects
 NUMBER: Final = 37  # dtype, bytes: a numpy scalar
 DTYPE: Final = 38  # dtype
-PICKLE: Final = 39  # pickle, [bytes or index, ...], fallback
+PICKLE: Final = 39  # bytes or index of the pickle, [bytes or index, ...], fallback
 SHIPPED: Final = 40  # cloudpickle of code to run on the receiver
 
 # References inside one payload.
@@ -106,4 +106,5 @@ COUNTER: Final = 63  # key, count, key, count, ...
 CHAIN_MAP: Final = 64  # maps
 MAPPING_PROXY: Final = 65  # mapping
 SHOWN: Final = 66  # key, value, key, value, ...: a dict that is not written back
+LARGE: Final = 68  # preview, handle, class number: a result that stays because of its size
 VIEW: Final = 67  # 0 (keys), 1 (values) or 2 (items), dict: a view of a dict of the sender's

@@ -10,33 +10,43 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import DecodeError, EncodeError
+from ..protocol.pulling import Pulled
 from . import decoder, encoder, tags
 from .faults import decode_exception, encode_exception
 from .location import locate_argument
 from .lowering import Terms
 from .markers import Inout
 from .nesting import forms
-from .ownership import fresh_in, is_unshared
+from .ownership import fresh_in, is_unshared, own
 from .packing import Buffer, pack, unpack
 from .scalars import PLAIN_TYPES
 
 if TYPE_CHECKING:
     from .exchange import Exchange
+    from .sizes import Room
 
 __all__ = ["Arguments", "Buffer", "Encoded", "Origins", "ValueCodec"]
 
 _NO_BUFFERS: Final[Sequence[Buffer]] = ()
 _are_plain: Final = PLAIN_TYPES.issuperset
+_SIZED: Final = frozenset([str, bytes])
+_UNSIZED: Final = PLAIN_TYPES - _SIZED
+_are_unsized: Final = _UNSIZED.issuperset
 forms.write, forms.read = encode_exception, decode_exception
 _new = tuple.__new__
 
 
 def _are_flat(values: Sequence[Any]) -> bool:
-    """Whether these are scalars, and lists and dicts of scalars, each met once."""
+    """Whether these are small scalars, and lists and dicts of scalars, each met once."""
     containers = 0
     for value in values:
         kind = type(value)
-        if kind in PLAIN_TYPES:
+        if kind in _UNSIZED:
+            continue
+        if kind in _SIZED:
+            # Not packed in vain: that takes three times its memory.
+            if len(value) >= tags.BULK_LIMIT:
+                return False
             continue
         if kind is dict:
             if not _are_plain(map(type, value)):
@@ -55,11 +65,15 @@ class Encoded(NamedTuple):
     """A payload, and the buffers that travel before it.
 
     Buffers are views of living memory: of fresh values, of read-only copies, and of arguments,
-    which nobody changes while their caller waits. For a caller who does not wait, copy them.
+    which nobody changes while their caller waits. Who does not wait calls `settled`.
     """
 
     payload: bytes
     buffers: Sequence[Buffer] = _NO_BUFFERS
+
+    def settled(self) -> Encoded:
+        """The same, with buffers that nobody writes to."""
+        return Encoded(self.payload, [own(buffer) for buffer in self.buffers])
 
 
 class Origins(NamedTuple):
@@ -109,7 +123,12 @@ class ValueCodec:
         return Encoded(*encoder.encode(value, Terms(self.exchange)))
 
     def encode_result(
-        self, holder: list[Any], containers: Sequence[object] = (), *, of_client: bool = False
+        self,
+        holder: list[Any],
+        containers: Sequence[object] = (),
+        *,
+        of_client: bool = False,
+        room: Room | None = None,
     ) -> Encoded:
         """Write the result of a call: what nothing else refers to is copied, the rest is owned.
 
@@ -120,19 +139,50 @@ class ValueCodec:
                 holds one of them, the caller gets its own container.
             of_client: Whether the client answers to the server: then what it owns stays here
                 as well, but for data of other packages, such as arrays.
+            room: How much it may have; None for no bound.
 
         Raises:
             EncodeError: A part of the result cannot travel; the message names it.
+            TooLarge: It has more. No copy of an array was made for it.
         """
-        if type(holder[0]) in PLAIN_TYPES or (_are_flat(holder) and is_unshared(holder)):
+        if type(holder[0]) in _UNSIZED or (
+            _are_flat(holder) and (type(holder[0]) in _SIZED or is_unshared(holder))
+        ):
             payload = pack(holder[0])
             if payload is not None and len(payload) < tags.BULK_LIMIT:
+                if room is not None:
+                    room.take(len(payload))
                 return _new(Encoded, (payload, _NO_BUFFERS))
+        if type(holder[0]) is Pulled:
+            return self._encode_items(holder[0], of_client=of_client)
         known = {id(each): index for index, each in enumerate(containers)}
         keeps = of_client or self.exchange.keeps_owned
         fresh = fresh_in(holder, known=known) if keeps else None
-        terms = Terms(self.exchange, fresh, known, copies_data=of_client)
+        terms = Terms(self.exchange, fresh, known, copies_data=of_client, room=room)
         return Encoded(*encoder.encode(holder[0], terms))
+
+    def _encode_items(self, pulled: Pulled, *, of_client: bool) -> Encoded:
+        """Write items of an iterator, each as if it were a result of its own."""
+        state, start, items, is_plain = pulled
+        batch = [state, start, items]
+        if is_plain or _are_plain(map(type, items)):
+            payload = pack(batch)
+            if payload is not None and len(payload) < tags.BULK_LIMIT:
+                return _new(Encoded, (payload, _NO_BUFFERS))
+        fresh = None
+        if of_client or self.exchange.keeps_owned:
+            # Who keeps the items does so in this very list.
+            fresh = fresh_in(items) | {id(items), id(batch)}
+        return Encoded(*encoder.encode(batch, Terms(self.exchange, fresh, copies_data=of_client)))
+
+    def encode_copy(self, value: object, room: Room | None = None) -> Encoded:
+        """Write a value that this side goes on using: a copy, of one state.
+
+        Raises:
+            EncodeError: A part of it cannot travel; the message names it.
+            TooLarge: There is no room for it.
+        """
+        return Encoded(*encoder.encode(value, Terms(self.exchange, room=room, shared=True)))
 
     def encode_call(
         self,
@@ -150,7 +200,7 @@ class ValueCodec:
         Raises:
             EncodeError: An argument cannot travel; the message names it.
         """
-        if (_are_plain(map(type, args)) and not kwargs) or (
+        if (_are_unsized(map(type, args)) and not kwargs) or (
             not mirrored and _are_flat((*args, *kwargs.values()))
         ):
             payload = pack([*args, kwargs or None])

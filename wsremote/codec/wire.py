@@ -2,10 +2,15 @@
 
 One WebSocket message carries one of ours, `[type, field, ...]`, or several of them in
 order, `[[type, field, ...], ...]`.
+
+A small call and its answer have a short form, in which arguments and result are fields of the
+message and not a payload inside it: one pass of msgpack where there were two. The hot paths write
+and read these themselves; here they are read as the messages that they stand for.
 """
 
 from __future__ import annotations
 
+import struct
 import zlib
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +18,17 @@ from typing import TYPE_CHECKING, Any, Final
 import msgpack
 
 from ..errors import LocalProtocolError, RemoteProtocolError
-from ..protocol.messages import NUMBERS, SHAPES, TYPES, Exec, Result
+from ..protocol.messages import (
+    NUMBERS,
+    SHAPES,
+    SMALL_EXEC,
+    SMALL_RESULT,
+    TYPES,
+    Chunk,
+    Exec,
+    Result,
+)
+from .scalars import PLAIN_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,13 +36,11 @@ if TYPE_CHECKING:
     from ..protocol.messages import Message
 
 __all__ = [
-    "EXEC",
-    "RESULT",
-    "SMALL_EXEC",
-    "SMALL_RESULT",
+    "chunk_head",
     "pack",
     "pack_documents",
     "read",
+    "read_chunk_head",
     "unpack",
     "unpack_documents",
     "write",
@@ -35,18 +48,23 @@ __all__ = [
     "write_many",
 ]
 
-# For the hot paths, which write and read the two messages of a small call themselves.
-EXEC: Final = NUMBERS[Exec]
-RESULT: Final = NUMBERS[Result]
-SMALL_RESULT: Final = (int, int, int, int, bytes, NoneType, NoneType)
-SMALL_EXEC: Final = frozenset(
-    (int, int, int, int, int, NoneType, int, target, name, bytes, NoneType)
-    for target in (str, int)
-    for name in (str, NoneType)
-)
+_CHUNK: Final = NUMBERS[Chunk]
+# msgpack's first bytes of an array of five, and of bytes whose length has four.
+_OF_FIVE: Final = 0x95
+_BINARY: Final = 0xC6
+_BEGINNING: Final = bytes([_OF_FIVE, _CHUNK])
 
 pack: Final = msgpack.Packer(use_bin_type=True, unicode_errors="surrogatepass").pack
 unpack: Final = msgpack.unpackb
+# The types of the fields of the short forms; of an exec without those of its arguments.
+_SMALL: Final = (SMALL_EXEC, SMALL_RESULT)
+_SMALL_EXEC: Final = frozenset(
+    (int, int, int, int, int, int, target, name)
+    for target in (str, int)
+    for name in (str, NoneType)
+)
+_SMALL_RESULT: Final = frozenset((int, int, int, int, value) for value in PLAIN_TYPES)
+_are_plain: Final = PLAIN_TYPES.issuperset
 # Class and accepted field types, the number's own included, by type number.
 _READ: Final = {
     number: (cls, frozenset((int, *shape) for shape in SHAPES[number]))
@@ -97,6 +115,8 @@ def read(data: bytes) -> Sequence[Message]:
     except Exception as error:  # msgpack raises a family of its own, and ValueError
         raise RemoteProtocolError(f"not a wsremote message: {type(error).__name__}") from error
     try:
+        if fields[0] in _SMALL:
+            return (_small_message(fields),)
         # One message, as nearly always: a look-up by its number, one by its field types.
         cls, shapes = _READ[fields[0]]
         if tuple(map(type, fields)) in shapes:
@@ -120,6 +140,8 @@ def _message(fields: Any) -> Message:
     """One message of its unpacked array, with an error that says what is wrong with it."""
     if type(fields) is not list or not fields or type(fields[0]) is not int:
         raise RemoteProtocolError("not a wsremote message: no type number")
+    if fields[0] in _SMALL:
+        return _small_message(fields)
     if fields[0] not in _READ:
         raise RemoteProtocolError(f"unknown message type {fields[0]}")
     cls, shapes = _READ[fields[0]]
@@ -127,6 +149,56 @@ def _message(fields: Any) -> Message:
         raise RemoteProtocolError(f"malformed {cls.__name__} message")
     message: Message = tuple.__new__(cls, fields[1:])
     return message
+
+
+def _small_message(fields: Any) -> Message:
+    """The message that a short form stands for."""
+    if type(fields) is list:
+        types = tuple(map(type, fields[:8]))
+        if fields[0] == SMALL_RESULT:
+            if types in _SMALL_RESULT:
+                _, seq, ack, call, value = fields
+                return Result(seq, ack, call, pack(value), None, None)
+        elif types in _SMALL_EXEC and _are_plain(map(type, fields[8:])):
+            _, seq, ack, call, lane, op, target, name, *args = fields
+            payload = pack([*args, None])
+            return Exec(seq, ack, call, lane, None, op, target, name, payload, None)
+    raise RemoteProtocolError("malformed small message")
+
+
+def chunk_head(transfer: int, total: int, offset: int, size: int) -> bytes:
+    """The bytes of a `Chunk` up to its data, of which there are `size`."""
+    # An array of four, which becomes one of five.
+    fields = pack((_CHUNK, transfer, total, offset))
+    return b"%c%b%b" % (_OF_FIVE, fields[1:], struct.pack("!BI", _BINARY, size))
+
+
+def read_chunk_head(data: bytes, size: int) -> tuple[int, int, int, int] | None:
+    """Transfer, total, offset and size of a `Chunk`, by the first bytes of its message.
+
+    Args:
+        data: The first bytes.
+        size: Of the message.
+
+    Returns:
+        None if it is none, or not as `chunk_head` writes one: then `read` says what it is.
+    """
+    if data[:2] != _BEGINNING:
+        return None
+    numbers = msgpack.Unpacker()
+    numbers.feed(data)
+    try:
+        numbers.read_array_header()
+        _, transfer, total, offset = (numbers.unpack() for _ in range(4))
+        at = numbers.tell()
+        kind, length = struct.unpack_from("!BI", data, at)
+    except Exception:  # of msgpack's family, or struct.error
+        return None
+    if kind != _BINARY or at + 5 + length != size:
+        return None
+    if not type(transfer) is type(total) is type(offset) is int:
+        return None
+    return transfer, total, offset, length
 
 
 def pack_documents(documents: Mapping[str, bytes]) -> bytes:

@@ -194,6 +194,17 @@ class HandleTable:
             if lent is not None and value is not None:
                 lent.value = value
 
+    def replace(self, handle: int, value: object) -> None:
+        """Let a handle stand for another object from now on, which holds the one before."""
+        with self._lock:
+            lent = self._by_handle.get(handle)
+            if lent is None:
+                return
+            if self._by_identity.get(lent.identity) is lent:
+                del self._by_identity[lent.identity]
+            lent.value, lent.identity = value, id(value)
+            self._by_identity[lent.identity] = lent
+
     def lookup(self, handle: int) -> object:
         """The object that a handle stands for.
 

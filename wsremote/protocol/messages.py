@@ -22,13 +22,19 @@ from typing import Any, Final, NamedTuple
 
 __all__ = [
     "AWAIT",
+    "KEEP",
     "NUMBERED",
     "NUMBERS",
+    "POOL",
     "PROTOCOL_VERSION",
+    "QUIET",
     "SHAPES",
     "SHUTDOWN",
+    "SMALL_EXEC",
+    "SMALL_RESULT",
     "TYPES",
     "Ack",
+    "Batch",
     "Bye",
     "Cancel",
     "Challenge",
@@ -53,9 +59,11 @@ __all__ = [
     "Release",
     "Replaced",
     "Result",
+    "Results",
     "Resume",
     "Resumed",
     "Target",
+    "Unread",
     "Warned",
     "Welcome",
 ]
@@ -83,10 +91,22 @@ class Op(enum.IntEnum):
     REFRESH = 8  # the target is mirrored: send what has changed in it, all of it if `whole`
     BROWSE = 10  # what a served module holds beside its attributes: `name` says what of it
     LOAD = 9  # args[0]: a pickle that the special method `__reduce_ex__` of an object gave
+    PULL = 11  # next(target), up to args[0] times: `protocol.pulling` says what that gives
+    ASK = 12  # the value that was kept of a call, negated; of 0, None, when all before is done
 
 
 AWAIT: Final = 32
 """Added to an `Op`: what the operation gives is awaited, and the answer is what comes of that."""
+
+KEEP: Final = 64
+"""Added to an `Op`: the value is kept, and not sent; only an error is. Until it is released, the
+call's number, negated, is a handle of it, for targets, arguments and `ASK`."""
+
+QUIET: Final = 128
+"""Added to an `Op`: no answer either, unless it is an error, and the value is not kept."""
+
+POOL: Final = 0
+"""The lane of calls that any thread of the session may run, in no order."""
 
 
 class Hello(NamedTuple):
@@ -266,6 +286,42 @@ class Warned(NamedTuple):
     payload: bytes
 
 
+class Batch(NamedTuple):
+    """Client: several calls of one lane, each as an `Exec` without buffers would be.
+
+    `calls` lists `[call, op, target, name, arguments]` each. Arguments are a list of plain scalars,
+    or the payload that an `Exec` would have; or a list of such lists, for as many calls of
+    consecutive numbers.
+    """
+
+    seq: int
+    ack: int
+    lane: int
+    parent: int | None
+    calls: list[Any]
+
+
+class Results(NamedTuple):
+    """Server: what several calls gave, each a value that is written as msgpack writes it.
+
+    `payload` is a plain payload, `[call, [value, ...], call, [value, ...], ...]`: the values of
+    a call and those that follow it by their numbers.
+    """
+
+    seq: int
+    ack: int
+    payload: bytes
+
+
+class Unread(NamedTuple):
+    """So many items have been used of an iterator: those that came behind them come again."""
+
+    seq: int
+    ack: int
+    handle: int
+    used: int
+
+
 class ClassInfo(NamedTuple):
     """Before the first handle of a class: the number it has in this session.
 
@@ -294,7 +350,10 @@ class Changes(NamedTuple):
 
 
 class Release(NamedTuple):
-    """Handles that this side no longer holds: `[handle, times received]` each."""
+    """Handles that this side no longer holds: `[handle, times received]` each.
+
+    Below zero, with a count: what that call of a pipeline gave, and the calls that follow it.
+    """
 
     seq: int
     ack: int
@@ -379,6 +438,9 @@ Message = (
     | Release
     | Cancel
     | Leave
+    | Batch
+    | Results
+    | Unread
     | Chunk
     | Ack
     | Ping
@@ -387,7 +449,21 @@ Message = (
     | Bye
 )
 
-Numbered = Exec | Result | Fault | Output | Warned | ClassInfo | Changes | Release | Cancel | Leave
+Numbered = (
+    Exec
+    | Result
+    | Fault
+    | Output
+    | Warned
+    | ClassInfo
+    | Changes
+    | Release
+    | Cancel
+    | Leave
+    | Batch
+    | Results
+    | Unread
+)
 """The messages that change a session's state; each has its place in the sequence."""
 
 NUMBERED: Final = typing.get_args(Numbered)
@@ -414,6 +490,9 @@ TYPES: Final[dict[int, type[Message]]] = {
     23: Warned,
     24: Leave,
     25: Changes,
+    26: Batch,
+    27: Results,
+    28: Unread,
     32: Chunk,
     33: Ack,
     34: Ping,
@@ -422,6 +501,14 @@ TYPES: Final[dict[int, type[Message]]] = {
     37: Replaced,
 }
 NUMBERS: Final[dict[type[Message], int]] = {cls: number for number, cls in TYPES.items()}
+
+SMALL_EXEC: Final = 29
+"""The short form of an `Exec` of scalars alone: `seq, ack, call, lane, op, target, name`, and then
+the arguments themselves. It is read as the `Exec` that it stands for."""
+
+SMALL_RESULT: Final = 30
+"""The short form of a `Result` that is a scalar: `seq, ack, call, value`. It is read as that
+`Result`."""
 
 
 def _shapes(cls: type[Message]) -> frozenset[tuple[type, ...]]:

@@ -9,6 +9,8 @@ name on the wire            what runs
                             method runs once, in the order of home.
 `__add__`, `__mul__` of C   the whole operator, `a + b`: these have no reflected form, and raise
 sequences                   before the other operand is asked
+`add`, `radd`, `iadd`,      the whole operator, `a + b`, `b + a`, `a += b`, `a < b`: for pipelines
+`lt`, ...
 `__len__`, `__iter__`, ...  `len(a)`, `iter(a)`, `next(a)`, `hash(a)`, `bool(a)`, `str(a)`, ...
 `__getitem__`, ...          `a[key]`, `a[key] = value`, `del a[key]`, `x in a`
 `__call__`                  `a(*args, **kwargs)`
@@ -37,7 +39,7 @@ from collections.abc import Callable, Iterable
 from types import WrapperDescriptorType
 from typing import Any, Final
 
-__all__ = ["SPECIALS", "Memo"]
+__all__ = ["SPECIALS", "WHOLE", "Memo"]
 
 Operation = Callable[..., Any]
 
@@ -149,6 +151,29 @@ def _dunders(prefix: str, names: Iterable[str]) -> list[str]:
     return [f"__{prefix}{name}__" for name in names]
 
 
+def _reflected(operation: Operation) -> Operation:
+    """The operator with the target on its right side."""
+    return lambda target, other, /: operation(other, target)
+
+
+WHOLE: Final[dict[str, Operation]] = {
+    **{
+        name: getattr(operator, f"__{name}__")
+        for name in (*_BINARY, *_COMPARING)
+        if name != "divmod"
+    },
+    **{f"i{name}": getattr(operator, f"__i{name}__") for name in _BINARY if name != "divmod"},
+    **{
+        f"r{name}": _reflected(getattr(operator, f"__{name}__"))
+        for name in _BINARY
+        if name != "divmod"
+    },
+    "divmod": divmod,
+    "rdivmod": _reflected(divmod),
+}
+"""Operators as a whole, with the reflected methods of the other operand, by their methods' names
+without underscores: a pipeline does not see the result that would tell it to go on with those."""
+
 SPECIALS: Final[dict[str, Operation]] = {
     **{f"__{name}__": operation for name, operation in _PLAIN.items()},
     "__instancecheck__": _is_instance,
@@ -165,6 +190,7 @@ SPECIALS: Final[dict[str, Operation]] = {
     "__await__": _awaited(_itself),
     "__deepcopy__": _deepcopy,
     "__reduce_ex__": lambda target, protocol: pickle.dumps(target, protocol),
+    **WHOLE,
 }
 """What runs for each name of `protocol.specials.FORWARDED`, called with the target first.
 

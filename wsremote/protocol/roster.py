@@ -5,12 +5,17 @@ Pure: ids, secrets and `now` are arguments. The server calls it from one thread.
 A session is *attached* while a connection carries it, else *detached*, and kept for a time
 of grace. One that ends leaves a tombstone, by which a client that comes back is told what
 became of it and of its calls.
+
+Nothing that happens to one session looks at all of them: there may be ten thousand, which
+lose their connections in one moment and come back in the next.
 """
 
 from __future__ import annotations
 
+import heapq
 import hmac
-from collections import OrderedDict
+import itertools
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +31,9 @@ __all__ = ["Roster", "Seat", "StaleAttempt", "Tombstone"]
 _MOST_TOMBSTONES: Final = 10_000
 _TOMBSTONE_AGE: Final = 7 * 86400.0
 """Seconds that a tombstone is kept: longer than the longest time of grace."""
+
+_SPARE: Final = 100
+"""Entries of sessions that have ended which are let be."""
 
 _UNKNOWN: Final = Gone("unknown", "the server does not know this session", None, None, None)
 
@@ -46,6 +54,7 @@ class Seat:
         attach: Number of the client's attempt that has its connection.
         detached: Since when it has no connection, seconds; None while it has one.
         expires: When it is to end, seconds; None while it is attached.
+        due: When it is looked at next whether it is to end; None if it is not.
     """
 
     id: str
@@ -55,6 +64,7 @@ class Seat:
     attach: int
     detached: float | None = None
     expires: float | None = None
+    due: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +105,24 @@ class Roster:
         self._max_sessions = max_sessions
         self._max_per_token = max_sessions_per_token
         self._seats: dict[str, Seat] = {}
+        # Those without a connection by their token, the one that has had none for longest first;
+        # and how many each token has in all.
+        self._detached: dict[str, dict[str, Seat]] = {}
+        self._counts: Counter[str] = Counter()
+        # By when they are to be looked at: `(due, a number, seat)`. One that has been attached
+        # since is there still.
+        self._due: list[tuple[float, int, Seat]] = []
+        self._numbers = itertools.count()
         self._by_nonce: dict[tuple[str, bytes], Seat] = {}
         self.tombstones: OrderedDict[str, Tombstone] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._seats)
+
+    @property
+    def attached_count(self) -> int:
+        """How many sessions have a connection."""
+        return len(self._seats) - sum(map(len, self._detached.values()))
 
     def opened(self, message: Open, key_id: str) -> Seat | None:
         """The session that this very opening has made before; its welcome was lost.
@@ -120,20 +143,18 @@ class Roster:
         Raises:
             LimitExceeded: There is no room, and every session in the way has a connection.
         """
-        mine = [seat for seat in self._seats.values() if seat.key_id == key_id]
-        full = len(self._seats) >= self._max_sessions
-        if not full and len(mine) < self._max_per_token:
+        mine, full = self._counts[key_id], len(self._seats) >= self._max_sessions
+        if not full and mine < self._max_per_token:
             return None
-        detached = [seat for seat in mine if seat.detached is not None]
-        if detached:
-            return min(detached, key=lambda seat: seat.detached or 0.0)
+        if detached := self._detached.get(key_id):
+            return next(iter(detached.values()))
         if full:
             raise LimitExceeded(
                 f"the server has {len(self._seats)} sessions, as many as it takes: close one, or"
                 f" start it with a higher --max-sessions ({self._max_sessions} now)"
             )
         raise LimitExceeded(
-            f"{len(mine)} sessions are open with this token, as many as may be: close one, or start"
+            f"{mine} sessions are open with this token, as many as may be: close one, or start"
             f" the server with a higher --max-sessions-per-token ({self._max_per_token} now)"
         )
 
@@ -141,6 +162,7 @@ class Roster:
         """A new session, attached."""
         seat = Seat(session, secret, key_id, message.open_nonce, message.attach)
         self._seats[session] = seat
+        self._counts[key_id] += 1
         self._by_nonce[key_id, message.open_nonce] = seat
         return seat
 
@@ -177,19 +199,45 @@ class Roster:
     def attached(self, seat: Seat, now: float) -> float:
         """A connection carries the session again. Gives the seconds that none did."""
         since, seat.detached, seat.expires = seat.detached, None, None
+        self._forget_detached(seat)
         return 0.0 if since is None else max(0.0, now - since)
 
     def detached(self, seat: Seat, now: float, grace: float) -> None:
         """The connection of a session is lost; it is kept for `grace` seconds."""
         seat.detached, seat.expires = now, now + grace
+        self._forget_detached(seat)
+        self._detached.setdefault(seat.key_id, {})[seat.id] = seat
+        # A line that comes and goes leaves one entry, not one for each time.
+        if seat.due is None or seat.expires < seat.due:
+            self._look_at(seat, seat.expires)
 
-    def expired(self, now: float) -> list[Seat]:
-        """The sessions whose time of grace is over."""
-        return [
-            seat
-            for seat in self._seats.values()
-            if seat.expires is not None and seat.expires <= now
-        ]
+    def _look_at(self, seat: Seat, due: float) -> None:
+        seat.due = due
+        heapq.heappush(self._due, (due, next(self._numbers), seat))
+
+    def _forget_detached(self, seat: Seat) -> None:
+        detached = self._detached.get(seat.key_id, {})
+        if detached.pop(seat.id, None) is not None and not detached:
+            del self._detached[seat.key_id]
+
+    @property
+    def next_due(self) -> float | None:
+        """When `expired` may have something next; None if nothing is detached."""
+        return self._due[0][0] if self._due else None
+
+    def expired(self, now: float, most: int = 1000) -> list[Seat]:
+        """Sessions whose time of grace is over, each once. `next_due` says if there are more."""
+        found: list[Seat] = []
+        while self._due and self._due[0][0] <= now and len(found) < most:
+            due, _, seat = heapq.heappop(self._due)
+            if due != seat.due:
+                continue  # there was an earlier one of this seat
+            seat.due = None
+            if seat.expires is not None and seat.expires <= now:
+                found.append(seat)
+            elif seat.expires is not None:
+                self._look_at(seat, seat.expires)
+        return found
 
     def end(self, session: str, tombstone: Tombstone | None) -> None:
         """A session is over. No tombstone if its client has ended it, and so knows."""
@@ -197,6 +245,15 @@ class Roster:
         if seat is None:
             return
         self._by_nonce.pop((seat.key_id, seat.nonce), None)
+        self._forget_detached(seat)
+        seat.expires = seat.due = None
+        if len(self._due) > 2 * len(self._seats) + _SPARE:
+            # Most are of sessions that have ended, and may be due in a day only.
+            self._due = [each for each in self._due if each[0] == each[2].due]
+            heapq.heapify(self._due)
+        self._counts[seat.key_id] -= 1
+        if not self._counts[seat.key_id]:
+            del self._counts[seat.key_id]
         if tombstone is not None:
             self.bury(session, replace(tombstone, attach=seat.attach))
 

@@ -141,19 +141,6 @@ class Sequence:
             return False
         raise RemoteProtocolError(f"message {message[0]} came after message {self.received}")
 
-    def admit(self, message: Numbered) -> bool:
-        """Whether a numbered message is new; it then counts as handled.
-
-        Raises:
-            RemoteProtocolError: As `is_next`.
-        """
-        if message[1] > self.acked:
-            self.acknowledge(message[1])
-        if message[0] == self.received + 1:
-            self.received += 1
-            return True
-        return self.is_next(message)
-
     def acknowledge(self, ack: int) -> None:
         """The other side has everything up to `ack`: it is kept no longer.
 

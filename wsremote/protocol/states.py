@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import RemoteProtocolError
 from .messages import (
     Ack,
+    Batch,
     Bye,
     Cancel,
     Challenge,
@@ -55,8 +56,10 @@ from .messages import (
     Release,
     Replaced,
     Result,
+    Results,
     Resume,
     Resumed,
+    Unread,
     Warned,
     Welcome,
 )
@@ -81,7 +84,10 @@ class State(enum.Enum):
 
 Table = dict[State, dict[type["Message"], State]]
 
-_BOTH_WAYS: Final = (Exec, Result, Fault, Release, Cancel, Leave, Chunk, ClassInfo, Ack, Ping, Pong)
+_BOTH_WAYS: Final = (
+    *(Exec, Result, Fault, Release, Cancel, Leave, ClassInfo, Unread),
+    *(Chunk, Ack, Ping, Pong),
+)
 
 # What each side accepts from the other, and the state it is in afterwards.
 CLIENT: Final[Table] = {
@@ -93,7 +99,7 @@ CLIENT: Final[Table] = {
         Refused: State.CLOSED,
     },
     State.OPEN: {
-        **dict.fromkeys((*_BOTH_WAYS, Output, Warned, Changes, Modules), State.OPEN),
+        **dict.fromkeys((*_BOTH_WAYS, Results, Output, Warned, Changes, Modules), State.OPEN),
         Bye: State.CLOSED,
         Replaced: State.CLOSED,
     },
@@ -102,7 +108,7 @@ SERVER: Final[Table] = {
     State.NEW: {Hello: State.GREETED},
     State.GREETED: {Open: State.OPEN, Resume: State.OPEN},
     State.OPEN: {
-        **dict.fromkeys((*_BOTH_WAYS, Fetch), State.OPEN),
+        **dict.fromkeys((*_BOTH_WAYS, Batch, Fetch), State.OPEN),
         Bye: State.CLOSED,
     },
 }

@@ -14,14 +14,15 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnectionLost
-from ..protocol.messages import AWAIT
+from ..protocol.messages import AWAIT, KEEP, Batch, Exec
+from .batches import whole
 from .output import OutputBuffer, current_sink
 from .strands import Strand, task_strand
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextvars import Context
 
-    from ..protocol.messages import Exec
     from .lanes import Lane
 
 __all__ = ["AsyncLane"]
@@ -72,10 +73,11 @@ class AsyncLane:
         while True:
             self._arrived.clear()
             while (message := lane.next_inside()) is not None:
-                if message.op >= AWAIT:
-                    self._start(message)
-                else:
-                    self._context.run(lane.execute, message)
+                for each in _steps(message):
+                    if isinstance(each, Exec) and AWAIT <= each.op < KEEP:
+                        self._start(each)
+                    else:
+                        self._context.run(lane.execute, each)
                 # A plain call that finds a task ready runs after it, as at home.
                 await asyncio.sleep(0)
             if lane.is_called_outside():
@@ -101,6 +103,7 @@ class AsyncLane:
     ) -> None:
         """Run one call and send what came of it."""
         session, call, begun = self._lane.session, message.call, self._begun
+        reply: tuple[Any, ...] | None
         try:
             # In the task's first step: one cancelled before that would not even answer.
             if session.begin(call, strand):
@@ -117,7 +120,8 @@ class AsyncLane:
         strand.end()
         try:
             strand.finish_output()
-            session.reply(reply)
+            if reply is not None:
+                session.reply(reply)
         except ConnectionLost as error:
             logger.debug("! call %d has nobody to answer: %s", call, error)
         session.end(call)
@@ -129,6 +133,24 @@ class AsyncLane:
                 continue
             if variable not in self._context or self._context[variable] is not value:
                 self._context.run(variable.set, value)
+
+
+def _steps(message: Exec | Batch) -> Iterator[Exec | Batch]:
+    """What a message asks for, in order: tasks to start, and calls to run at once."""
+    if isinstance(message, Exec):
+        yield message
+        return
+    plain: list[list[Any]] = []
+    for entry in message.calls:
+        if AWAIT <= entry[1] < KEEP:
+            if plain:
+                yield message._replace(calls=plain)
+                plain = []
+            yield whole(entry, message.lane, message.parent)
+        else:
+            plain.append(entry)
+    if plain:
+        yield message._replace(calls=plain)
 
 
 class _TaskOutput(OutputBuffer):

@@ -8,6 +8,7 @@ none, and the client runs it in a thread of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import threading
@@ -18,12 +19,20 @@ from typing import TYPE_CHECKING, Any
 
 from ..codec.faults import decode_fault
 from ..codec.hiding import raise_again
+from ..codec.ownership import own
 from ..codec.values import ValueCodec
 from ..codec.writeback import WRITE_BACK_LIMIT, apply_changes, containers_of
-from ..errors import ChangeConflict, ConnectionLost, RemoteProtocolError, SessionClosed
-from ..protocol.messages import Cancel, Exec, Fault, Result
-from ..protocol.transfers import Transfers
+from ..errors import (
+    ChangeConflict,
+    ConnectionLost,
+    LimitExceeded,
+    RemoteProtocolError,
+    SessionClosed,
+)
+from ..protocol.messages import Cancel, Exec, Fault, Result, Unread
+from ..protocol.transfers import checked
 from .chores import Chores
+from .kept import Kept
 from .lending import Lending
 from .outbox import Outbox
 from .strands import TaskInbox, Wait, here
@@ -31,6 +40,7 @@ from .watching import Watching
 from .weakly import Weakly
 
 if TYPE_CHECKING:
+    from ..protocol.memory import Block
     from ..protocol.messages import Target
     from ..transport.connection import SocketConnection
     from .lanes import Lane
@@ -63,11 +73,12 @@ class CallingBack(Outbox, ABC):
         self.lending = Lending(
             self, server.inventory, server.policy, server.limits.max_handles, installed
         )
+        # What calls of pipelines gave.
+        self.kept = Kept(server.limits.max_handles)
         self.codec = ValueCodec(self.lending)
         self.weakly = Weakly(self.let_go)
         self.watching = Watching(self.lending, self.send_changes, self._largest)
 
-        self._transfers = Transfers(server.limits.max_transfer_size)
         self._callback_numbers = itertools.count(1)
         # The callbacks that wait for an answer, and those that nobody waits for any more.
         self._callbacks: dict[int, Wait] = {}
@@ -79,7 +90,7 @@ class CallingBack(Outbox, ABC):
         # Held to hand something to a wait or a lane, and to end one. Re-entrant for a finalizer,
         # which Python may run at any moment and which may call the client.
         self._routing = threading.RLock()
-        self._answered_buffers: dict[int, list[bytearray]] = {}
+        self._answered_buffers: dict[int, list[Block] | LimitExceeded] = {}
         self.chores = Chores(f"wsremote-chores-{session_id[:8]}")
 
     def resumable(self) -> tuple[int, list[list[int]]]:
@@ -137,6 +148,16 @@ class CallingBack(Outbox, ABC):
             return self.value_of(answer, callback, containers, strand)
         finally:
             self._answer_is_read(callback)
+
+    def tell_unread(self, handle: int, used: int) -> None:
+        """Say how many items of an iterator of the client were used.
+
+        Raises:
+            RuntimeError: As `strand_here`.
+        """
+        self.strand_here()
+        with contextlib.suppress(ConnectionLost):  # the session is over, as its next use says
+            self.send(Unread, handle, used)
 
     async def await_client(
         self,
@@ -219,7 +240,15 @@ class CallingBack(Outbox, ABC):
         encoded = self.codec.encode_call(args, kwargs, mirrored)
         if len(encoded.payload) > self._largest:
             self._refuse_size("what a function of the client is called with", len(encoded.payload))
-        transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None
+        sent = sum(memoryview(buffer).nbytes for buffer in encoded.buffers)
+        if sent > self.largest_sent:
+            raise LimitExceeded(
+                f"what a function of the client is called with has {sent} bytes, and"
+                f" {self.largest_sent} are the most that is sent at once (--max-transfer-size, or"
+                " connect(max_transfer_size=…) there). It was not called: pass a part of it"
+            )
+        # Other lanes go on with what is passed here.
+        transfers = self._send_buffers(map(own, encoded.buffers)) if encoded.buffers else None
         strand.flush_output()
         if self.watching.watched:
             # The client's code sees the state of this moment, in the middle of a call.
@@ -228,7 +257,7 @@ class CallingBack(Outbox, ABC):
             self.weakly.check()
         self.connection.wait_for_room()
         self._callbacks[callback] = wait
-        self.send(
+        self.send_in_turn(
             Exec, callback, strand.number, strand.current_call,
             op, target, name, encoded.payload, transfers,
         )  # fmt: skip
@@ -255,7 +284,7 @@ class CallingBack(Outbox, ABC):
                 raise_again(fault)
             finally:
                 del fault  # its traceback has this frame
-        buffers = self._answered_buffers.pop(callback, ())
+        buffers = checked(self._answered_buffers.pop(callback, ()))
         value = self.codec.decode(answer.payload, buffers, containers)
         if conflict is not None:
             raise conflict
@@ -281,7 +310,8 @@ class CallingBack(Outbox, ABC):
     def _discard(self, answer: Result) -> None:
         """Decode an answer that nobody wants, so that what it lends is released."""
         try:
-            self.codec.decode(answer.payload, self._answered_buffers.pop(answer.call, ()))
+            buffers = checked(self._answered_buffers.pop(answer.call, ()))
+            self.codec.decode(answer.payload, buffers)
         except Exception:
             logger.exception("! session %s: cannot decode an answer", self.id)
         finally:
@@ -335,7 +365,7 @@ class CallingBack(Outbox, ABC):
             if wait is None and call not in self._given_up:
                 raise RemoteProtocolError(f"call {call} is answered, and waits for nothing")
             if isinstance(message, Result) and message.transfers is not None:
-                self._answered_buffers[call] = self._transfers.claim(message.transfers)
+                self._answered_buffers[call] = self._transfers.taken(message.transfers)
             self._callbacks.pop(call, None)
             if wait is not None:
                 self._unread.add(call)

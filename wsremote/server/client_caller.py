@@ -100,6 +100,14 @@ class ClientCaller:
         """Refused, as `define`: nothing here derives from classes of the client."""
         raise TypeError(f"{name} of a class of the client has been overridden by none here")
 
+    def pull(self, handle: int, args: tuple[Any, ...]) -> Any:
+        """Several items of an iterator of the client."""
+        return self._session.call_client(Op.PULL, handle, None, args, {})
+
+    def unread(self, handle: int, used: int) -> None:
+        """Say how many items of an iterator of the client were used."""
+        self._session.tell_unread(handle, used)
+
     def load(self, data: bytes) -> Any:
         """A new object of the client, of a pickle that it has made."""
         return self._session.call_client(Op.LOAD, "", None, (data,), {})

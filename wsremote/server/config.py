@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import os
 import secrets
 from dataclasses import dataclass, field
 
@@ -41,6 +42,7 @@ class Limits:
         max_message_size: Bytes of one message.
         max_transfer_size: Bytes of one buffer that travels in chunks.
         max_calls: Calls of one session that are queued or running.
+        max_workers: Threads of one session for calls that are submitted.
         max_detached_output: Characters that the calls of a session may print while it has no
             connection; the latest are kept.
         max_unacknowledged: Bytes that a session keeps to send them again; no call begins above.
@@ -61,6 +63,7 @@ class Limits:
     max_message_size: int = 64 * _MIB
     max_transfer_size: int = 4096 * _MIB
     max_calls: int = 1024
+    max_workers: int = min(32, (os.cpu_count() or 1) + 4)
     max_detached_output: int = _MIB
     max_unacknowledged: int = 256 * _MIB
     grace: float = 24 * 3600.0

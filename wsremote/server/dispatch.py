@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..codec.frames import CALLER
 from ..errors import NotExposed, RemoteProtocolError
 from ..protocol.messages import AWAIT, Op
-from ..protocol.operators import SPECIALS
+from ..protocol.operators import SPECIALS, WHOLE
 from .coroutines import LaneLoops
 from .pickles import Pickles
 
@@ -75,6 +75,11 @@ def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     return function(*args, **kwargs)
 
 
+@_as_main
+def _call_plainly(function: Callable[..., Any], args: list[Any]) -> Any:
+    return function(*args)
+
+
 class Dispatcher:
     """Does what exec messages ask for, within what the policy allows. Any thread may use it.
 
@@ -89,7 +94,8 @@ class Dispatcher:
         self._loops = LaneLoops()
         self._pickles = Pickles()
         # Looked up once here instead of in every call.
-        self._named = policy.named
+        self.named = policy.named
+        self.call_plainly = _call_plainly
         self._bind = policy.bind
 
     def execute(
@@ -120,7 +126,7 @@ class Dispatcher:
         """
         found: Any
         if type(target) is str:
-            found = self._named.get(target)
+            found = self.named.get(target)
             if found is None:
                 if op == _LOAD:
                     return self._pickles.load(args[0] if args else None)
@@ -139,11 +145,8 @@ class Dispatcher:
             return self._special(found, name, args, kwargs)
         return self._access(op, found, name, args)
 
-    def call(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        """Call something that was found elsewhere."""
-        return _call(function, args, kwargs)
+    call = staticmethod(_call)
+    """`call(function, args, kwargs)`: call something that was found elsewhere."""
 
     def awaited(self, value: Any) -> Any:
         """What a call gave, awaited on the loop of the calling thread if it is a coroutine."""
@@ -174,7 +177,7 @@ class Dispatcher:
         operation = SPECIALS.get(name)
         if operation is None:
             raise NotExposed(f"{name!r} is no special method that runs on the server")
-        self._policy.check_special(target, name)
+        self._policy.check_special(target, f"__{name}__" if name in WHOLE else name)
         if name == "__reduce_ex__":
             return self._pickles.dump(target, *args)
         return operation(target, *args, **kwargs)

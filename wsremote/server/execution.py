@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import functools
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+from weakref import WeakValueDictionary
 
+from ..channel.channel import NotTaken
 from ..codec.faults import encode_fault
+from ..codec.markers import Large
+from ..codec.packing import pack_scalars
+from ..codec.sizes import Room, TooLarge
 from ..codec.writeback import Snapshot, containers_of
 from ..errors import (
     CallCancelled,
@@ -13,17 +19,21 @@ from ..errors import (
     RemoteProtocolError,
     StaleHandle,
 )
-from ..protocol.messages import AWAIT, Fault, Op, Result
+from ..protocol.messages import AWAIT, KEEP, QUIET, Fault, Op, Result
 from .calling_back import CallingBack
 from .coroutines import awaiting, without_asyncio
 from .definitions import Definitions
 from .dispatch import is_awaited
+from .kept import DependsOnFailed
+from .large import LargeResult, preview
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..codec.values import Buffer
+    from ..codec.values import Buffer, Encoded
+    from ..protocol.memory import Block
     from ..protocol.messages import Exec, Target
+    from ..protocol.pulling import Pulled
     from ..transport.connection import SocketConnection
     from ..transport.poller import Poller
     from .outbox import Reply
@@ -33,6 +43,11 @@ if TYPE_CHECKING:
 __all__ = ["Execution"]
 
 _REFRESH: Final = int(Op.REFRESH)
+_ASK: Final = int(Op.ASK)
+_NIL: Final = pack_scalars(None)
+_PULL: Final = int(Op.PULL)
+_MAY_STAY: Final = frozenset(map(int, (Op.CALL, Op.METHOD, Op.GET, Op.SPECIAL, Op.INHERITED)))
+"""Operations whose results stay here if they are larger than the client wants."""
 _AWAIT_INHERITED: Final = AWAIT + Op.INHERITED
 
 
@@ -56,14 +71,31 @@ class Execution(CallingBack):
         super().__init__(server, connection, session_id, installed)
         self.poller: Poller = server.poller
 
-        self._definitions = Definitions(self, server.policy, server.dispatcher)
-
         # The client's calls: those that wait for their lane, and those that run.
         self._queued: set[int] = set()
+        # Those of batches, queued or running, which have a bound of their own.
+        self._batched: set[int] = set()
         self._running: dict[int, Strand] = {}
         self._cancelled: set[int] = set()
+        # Bytes above which a result stays here, as the client wants it.
+        self.max_result: int | None = None
+        # The same value is the same object for the client, while that holds it.
+        self._large: WeakValueDictionary[int, LargeResult] = WeakValueDictionary()
         # Buffers that came ahead of calls that have not begun.
-        self._buffers: dict[int, list[bytearray]] = {}
+        self._buffers: dict[int, list[Block]] = {}
+
+    @functools.cached_property
+    def _definitions(self) -> Definitions:
+        """The classes that the client defines; most define none."""
+        return Definitions(self, self._server.policy, self._server.dispatcher)
+
+    def accept_bounds(self, client: dict[str, Any]) -> None:
+        """What the client has said of the results that it wants."""
+        bound, most = client.get("max_transfer_size"), client.get("max_result")
+        if type(bound) is int and bound > 0:
+            self.largest_sent = min(bound, self._server.limits.max_transfer_size)
+        if type(most) is int and most > 0:
+            self.max_result = most
 
     def begin(self, call: int, strand: Strand) -> bool:
         """A queued call runs now. False if it was cancelled while it waited."""
@@ -80,6 +112,8 @@ class Execution(CallingBack):
         """A call has been answered."""
         self._running.pop(call, None)
         self.answering.discard(call)
+        if self._batched:
+            self._batched.discard(call)
         if self._cancelled:
             self._cancelled.discard(call)
         if self._buffers:
@@ -89,8 +123,8 @@ class Execution(CallingBack):
             # Of an answer that could not be sent.
             self.unsent.pop(call, None)
 
-    def perform(self, message: Exec) -> Reply:
-        """Decode, execute, encode: what to answer to a call.
+    def perform(self, message: Exec) -> Reply | None:
+        """Decode, execute, encode: what to answer to a call; None if it is not answered.
 
         Raises:
             KeyboardInterrupt: The call was interrupted, or raised it itself.
@@ -103,20 +137,73 @@ class Execution(CallingBack):
             args, kwargs, origins = codec.decode_call(message.payload, buffers)
             containers = containers_of(args, kwargs, origins)
             snapshot = Snapshot(containers) if containers else None
+            if KEEP <= message.op < QUIET:
+                self.kept.check_room()
             executed = True
+            if message.op == _ASK and type(message.target) is int and message.target > 0:
+                return self._answer_fetched(message)
             if message.op == _REFRESH:
                 self._refresh(message.target, whole=kwargs.get("whole") is True)
                 return self.answer(message, [None])
+            if message.op == _ASK:
+                return self._answer_asked(message, args)
             # The only reference to the result that this side adds: the codec counts them.
             holder = [self._value_of(message, args, kwargs)]
             changes = snapshot.changes(codec) if snapshot is not None else None
-            del args, kwargs, origins
-            return self.answer(message, holder, containers, changes)
+            del args, kwargs, origins, buffers
+            if message.op < KEEP:
+                return self.answer(message, holder, containers, changes)
+            return self._keep(message, holder, changes)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             # Whatever served code raises, SystemExit included, is the caller's to see.
+            return self._failed(message, error, executed, snapshot)
+
+    def _keep(self, message: Exec, holder: list[Any], changes: bytes | None) -> Reply | None:
+        """A call of a pipeline has ended. Its answer, if it has changed its arguments."""
+        if message.op < QUIET:
+            self.kept.values[message.call] = holder.pop()
+            if self.kept.unwanted:
+                self.kept.ended_unwanted(message.call)
+        return None if changes is None else (Result, message.call, _NIL, changes, None)
+
+    def _failed(
+        self, message: Exec, error: BaseException, executed: bool, snapshot: Snapshot | None = None
+    ) -> Reply | None:
+        """What to answer to a call that has raised; None if it needs one that is said to have."""
+        if message.op < KEEP:
             return self._fault(message.call, error, executed, snapshot)
+        depends = type(error) is DependsOnFailed
+        if message.op < QUIET:
+            self.kept.failures[message.call] = error.first if depends else message.call  # type: ignore[attr-defined]
+            if self.kept.unwanted:
+                self.kept.ended_unwanted(message.call)
+        return None if depends else self._fault(message.call, error, executed, snapshot)
+
+    def _answer_asked(self, message: Exec, args: tuple[Any, ...]) -> Reply:
+        """`(value, others, failed)`: what was kept of a call, and of others if it is small.
+
+        `others` lists calls and values in turn, of those that the first argument lists. `failed`
+        is the call that has failed first, if there is no value because of that.
+        """
+        target, kept = message.target, self.kept
+        if not isinstance(target, int) or target > 0:
+            raise RemoteProtocolError("what was kept is asked for by its call, negated")
+        if target == 0:
+            return self.answer(message, [None])
+        if -target in kept.failures:
+            # The client has been told what that has raised.
+            return self.answer(message, [(None, (), kept.failures[-target])])
+        kept.lookup(-target)
+        # Without the table's own reference: what nothing else refers to is the client's alone.
+        holder: list[Any] = [kept.values.pop(-target)]
+        try:
+            # Tuples and scalars: who refers to them does not matter.
+            holder[0] = holder[0], kept.small(args[0] if args else ()), None
+            return self.answer(message, holder)
+        finally:
+            kept.values[-target] = holder[0][0]
 
     async def perform_awaited(self, message: Exec) -> Reply:
         """The same for a call that is awaited, as a task of the lane's event loop."""
@@ -133,7 +220,7 @@ class Execution(CallingBack):
             value = self._value_of(message, args, kwargs)
             holder = [await awaiting(value) if is_awaited(value) else value]
             changes = snapshot.changes(codec) if snapshot is not None else None
-            del args, kwargs, origins, value
+            del args, kwargs, origins, buffers, value
             return self.answer(message, holder, containers, changes)
         except BaseException as error:
             without_asyncio(error)
@@ -147,6 +234,10 @@ class Execution(CallingBack):
 
     def _value_of(self, message: Exec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What a call gives."""
+        if message.op >= KEEP:
+            message = message._replace(op=message.op % KEEP)
+        if message.op == _PULL:
+            return self._pulled(message.target, args)
         if message.op == _AWAIT_INHERITED:
             plain = message._replace(op=Op.INHERITED)
             return self._server.dispatcher.awaited(self._value_of(plain, args, kwargs))
@@ -155,6 +246,12 @@ class Execution(CallingBack):
         return self._server.dispatcher.execute(
             message.op, message.target, self.lending.lent, message.name, args, kwargs
         )
+
+    def _pulled(self, handle: Target, args: tuple[Any, ...]) -> Pulled:
+        """The next items of an iterator."""
+        if isinstance(handle, int):
+            self._server.policy.check_special(self.lending.lent(handle), "__next__")
+        return self.lending.streams.pull(handle, args)
 
     def answer(
         self,
@@ -176,14 +273,77 @@ class Execution(CallingBack):
             self.watching.tell()
         if self.weakly.held:
             self.weakly.check()
-        encoded = self.codec.encode_result(holder, containers)
+        encoded = self._encode_result(message, holder, containers)
         self.weakly.returned(holder, self.lending.borrowed)
+        return self._answer_encoded(message, encoded, holder, containers, changes)
+
+    def _encode_result(
+        self, message: Exec, holder: list[Any], containers: Sequence[object]
+    ) -> Encoded:
+        """A result as it travels: if it is too large for the client, its handle and a preview.
+
+        Raises:
+            LimitExceeded: It is above what may be sent at all.
+        """
+        wanted = self.max_result if message.op % AWAIT in _MAY_STAY else None
+        limit = self.largest_sent if wanted is None else min(wanted, self.largest_sent)
+        try:
+            return self.codec.encode_result(holder, containers, room=Room(limit))
+        except TooLarge as error:
+            if wanted is None:
+                self._refuse_transfer(f"the result of {_called(message)}", error.size)
+            value = holder[0]
+            large = self._large.get(id(value))
+            if large is None:
+                large = self._large[id(value)] = LargeResult(value)
+            return self.codec.encode(Large(large, preview(value, error.size)))
+
+    def _answer_fetched(self, message: Exec) -> Reply:
+        """The value of a handle itself: a copy, whatever its size."""
+        assert type(message.target) is int
+        value = self.lending.lent(message.target)
+        try:
+            encoded = self.codec.encode_copy(value, Room(self.largest_sent))
+        except TooLarge as error:
+            self._refuse_transfer("it", error.size)
+        return self._answer_encoded(message, encoded, [value])
+
+    def _refuse_transfer(self, what: str, size: int) -> NoReturn:
+        """Say that a result is too large to be sent.
+
+        Raises:
+            LimitExceeded: Always.
+        """
+        limit = self._server.limits.max_transfer_size
+        bound = "the server's --max-transfer-size"
+        if self.largest_sent < limit:
+            limit, bound = self.largest_sent, "connect(max_transfer_size=…)"
+        raise LimitExceeded(
+            f"{what} has {size} bytes or more, and {limit} are the most that is sent at once"
+            f" ({bound}). The call was executed. Ask for a part of it, or let large results stay on"
+            " the server: connect(max_result=…)"
+        )
+
+    def _answer_encoded(
+        self,
+        message: Exec,
+        encoded: Encoded,
+        holder: list[Any],
+        containers: Sequence[object] = (),
+        changes: bytes | None = None,
+    ) -> Reply:
+        """The answer, whose buffers are sent here."""
         size = len(encoded.payload) + len(changes or b"")
         if size > self._largest:
-            self._refuse_size(f"the result of {message.name or message.target}", size)
+            self._refuse_size(f"the result of {_called(message)}", size)
         if not self.is_attached:
             self._check_kept(message, size, encoded.buffers)
-        transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None
+        try:
+            transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None
+        except NotTaken as error:
+            raise LimitExceeded(
+                f"the result of {_called(message)} is lost: the call was executed, and {error}"
+            ) from None
         # The result, and containers that the call has put something into.
         self.unsent[message.call] = holder if changes is None else (holder, containers)
         return Result, message.call, encoded.payload, changes, transfers
@@ -198,7 +358,7 @@ class Execution(CallingBack):
         limit = self._server.limits.max_unacknowledged
         if self._kept_size() + size > limit:
             raise LimitExceeded(
-                f"the result of {message.name or message.target} is lost: the call was executed"
+                f"the result of {_called(message)} is lost: the call was executed"
                 f" while the client had no connection, and its {size} bytes were more than the"
                 f" server keeps for one (--max-unacknowledged, {limit} now)"
             )
@@ -226,18 +386,26 @@ class Execution(CallingBack):
         self.unsent[call] = (error, snapshot)
         return Fault, call, executed, payload, changes
 
-    def cancelled(self, message: Exec, *, executed: bool) -> Reply:
+    def cancelled(self, message: Exec, *, executed: bool) -> Reply | None:
         """What to answer to a call that was cancelled."""
         done = "was interrupted" if executed else "was cancelled before it began"
-        error = CallCancelled(f"the call of {message.name or message.target} {done}")
-        return self._fault(message.call, error, executed)
+        error = CallCancelled(f"the call of {_called(message)} {done}")
+        return self._failed(message, error, executed)
 
-    def failed(self, message: Exec, error: BaseException) -> Reply:
-        """What to answer to a call that was ended from outside."""
-        return self._fault(message.call, error, executed=True)
+    def failed(self, message: Exec, error: BaseException) -> Reply | None:
+        """What to answer to a call that has raised, or was ended from outside."""
+        return self._failed(message, error, executed=True)
 
-    def _refuse(self, message: Exec, reason: str) -> None:
-        """One call too many: answered at once, not executed."""
-        self._transfers.claim(message.transfers)
-        self.reply(self._fault(message.call, LimitExceeded(reason), executed=False))
+    def _refuse(self, message: Exec, error: Exception) -> None:
+        """One call too many, with too much, or senseless: answered at once, not executed."""
+        self._transfers.forget(message.transfers or ())
+        self.reply(self._fault(message.call, error, executed=False))
         self.answering.discard(message.call)
+
+
+def _called(message: Exec) -> str:
+    """What a message calls, for the user."""
+    target = message.target
+    if message.name is None and isinstance(target, int) and target < 0:
+        return f"call {-target} of a pipeline"
+    return message.name or str(target)

@@ -9,18 +9,18 @@ has something for it.
 from __future__ import annotations
 
 import contextlib
-import contextvars
-import ctypes
 import logging
 import threading
 from collections import deque
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
+from ..protocol.messages import Batch
 from .async_lane import AsyncLane
+from .batches import BatchStrand
 from .output import current_sink
 from .small_calls import serve_small_calls
-from .strands import LINGER, Strand, here
+from .strands import LINGER, here
 
 if TYPE_CHECKING:
     from ..protocol.messages import Exec
@@ -34,7 +34,7 @@ IDLE: Final = 30.0
 """Seconds without a call after which the thread ends if nothing can be bound to it."""
 
 
-class Lane(Strand):
+class Lane(BatchStrand):
     """The calls of one client thread, on a thread of their own.
 
     Args:
@@ -45,15 +45,11 @@ class Lane(Strand):
     def __init__(self, session: Session, number: int) -> None:
         super().__init__(session, number)
         # Calls for this lane; None ends it.
-        self.inbox: SimpleQueue[Exec | None] = SimpleQueue()
+        self.inbox: SimpleQueue[Exec | Batch | None] = SimpleQueue()
         # Taken from there already, and not looked at.
-        self._taken: deque[Exec | None] = deque()
+        self._taken: deque[Exec | Batch | None] = deque()
         # While it runs an event loop.
         self.loop: AsyncLane | None = None
-        # The lane's own context: a ContextVar set by one call is there for the next.
-        self._context = contextvars.Context()
-        # What was in it, and in the thread's own data, before the first call.
-        self._state_before = (0, 0)
         self._thread = threading.Thread(
             target=self._run,
             name=f"wsremote-lane-{session.id[:8]}-{number}",
@@ -64,18 +60,7 @@ class Lane(Strand):
         """Start the thread; the first call is in the inbox."""
         self._thread.start()
 
-    @property
-    def has_state(self) -> bool:
-        """Whether calls have left something on this thread, the calling one, for later ones."""
-        return self._state() != self._state_before
-
-    def _state(self) -> tuple[int, int]:
-        """How many context variables and `threading.local`s have a value here."""
-        data = ctypes.pythonapi.PyThreadState_GetDict
-        data.restype = ctypes.c_void_p
-        return len(self._context), len(ctypes.cast(data(), ctypes.py_object).value)
-
-    def put(self, message: Exec | None) -> None:
+    def put(self, message: Exec | Batch | None) -> None:
         """Give it a call; None ends it. From any thread."""
         self.inbox.put(message)
         if (loop := self.loop) is not None:
@@ -111,7 +96,7 @@ class Lane(Strand):
         self.thread = threading.get_ident()
         here.lane = self
         current_sink.set(self.output)
-        self._state_before = self._state()
+        self.note_state()
 
     def _serve(self) -> bool:
         """Run calls. True if one comes from an event loop, False at the end of the lane."""
@@ -126,7 +111,7 @@ class Lane(Strand):
                     return True
                 if not self.session.is_attached:
                     self.session.before_call()
-                self._execute(message)
+                self.execute(message)
             except Exception:
                 # A lane that ended would leave its calls without an answer.
                 logger.exception("! lane %d of session %s", self.number, self.session.id)
@@ -141,11 +126,14 @@ class Lane(Strand):
         self.output.close()
         self.session.lane_ended()
 
-    def execute(self, message: Exec) -> None:
-        """Run a plain call between the steps of tasks."""
-        self._execute(message)
+    def execute(self, message: Exec | Batch) -> None:
+        """Run calls, one after the other."""
+        if isinstance(message, Batch):
+            self.run(deque(message.calls), message.parent)
+        else:
+            self._execute(message)
 
-    def next_inside(self) -> Exec | None:
+    def next_inside(self) -> Exec | Batch | None:
         """The next call, if there is one and it is made from an event loop."""
         self._fill()
         if self._taken and (first := self._taken[0]) is not None and first.lane < 0:
@@ -163,14 +151,14 @@ class Lane(Strand):
             while True:
                 self._taken.extend(map(self.inbox.get, (False,)))
 
-    def _next(self) -> Exec | None:
+    def _next(self) -> Exec | Batch | None:
         """The next call of this lane; None when the session is over or the lane is."""
         if self._taken:
             return self._taken.popleft()
         message = self._read_until(self.inbox, self)
         return self._sleep() if message is None else message
 
-    def _sleep(self) -> Exec | None:
+    def _sleep(self) -> Exec | Batch | None:
         """Wait for the inbox, while the poller or another lane reads."""
         while True:
             try:

@@ -11,11 +11,15 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ..codec.contents import kind_of
-from ..errors import RemoteProtocolError
+from ..codec.packing import pack
+from ..errors import DecodeError, RemoteProtocolError
 from ..protocol.handles import HandleTable
 from ..shallow.announced import Announcer
+from ..streaming.ahead import Ahead
+from ..streaming.producer import Streams
 from ..tree.introspection import namespace_of
 from .definitions import MARK, Definition, called_back
+from .large import LargeResult
 from .stand_ins import StandIns
 
 if TYPE_CHECKING:
@@ -54,17 +58,33 @@ class Lending:
         installed: Mapping[str, str],
     ) -> None:
         self.receiver_has = installed
-        self.handles = HandleTable(threading.RLock(), limit=limit)
+        self._lock = threading.RLock()
+        self.handles = HandleTable(self._lock, limit=limit)
+        self.streams = Streams(self.handles, pack)
         self._session = session
+        self._limit = limit
         self._inventory = inventory
         self._policy = policy
         self._announcer = Announcer(session.announce_class, self._class_path, self._class_handle)
-        self.stand_ins = StandIns(session, self.named, limit)
+        self._stand_ins: StandIns | None = None
+
+    @property
+    def stand_ins(self) -> StandIns:
+        """What stands for objects of the client: 10 KB, made when the first of them comes."""
+        if self._stand_ins is None:
+            with self._lock:
+                if self._stand_ins is None:
+                    self._stand_ins = StandIns(self._session, self.named, self._limit)
+        return self._stand_ins
 
     # ---- ours ------------------------------------------------------------------------
 
     def lend(self, value: object) -> tuple[int, int]:
         """The handle of an object of the server and the number of its class."""
+        if type(value) is Ahead:
+            handle, number = self.lend(value.iterator)
+            self.streams.allow(handle)
+            return handle, number
         number = self.class_number(type(value))
         return self.handles.lend(value, number), number
 
@@ -82,8 +102,15 @@ class Lending:
         self.released(handle, 1)
 
     def lent(self, handle: int) -> object:
-        """The object of the server that a handle stands for."""
-        return self.handles.lookup(handle)
+        """The object of the server that a handle stands for; below zero, what a call has given."""
+        if handle < 0:
+            return self._session.kept.lookup(-handle)
+        found = self.handles.lookup(handle)
+        return found.value if type(found) is LargeResult else found
+
+    def borrow_large(self, handle: int, number: int, preview: str) -> object:
+        """No client keeps its results."""
+        raise DecodeError("large results stay on the server")
 
     def released(self, handle: int, count: int) -> bool:
         """The client has let go of a handle it had received `count` times. True: it is free."""
@@ -155,7 +182,7 @@ class Lending:
         """The handle of an object of this session's client, or of a class of it."""
         if type(value) is FunctionType and value.__dict__:
             value = called_back(value) or value
-        return self.stand_ins.handle_of(value)
+        return None if self._stand_ins is None else self._stand_ins.handle_of(value)
 
     def borrow(self, handle: int, number: int) -> object:
         """The stand-in for an object of the client."""
@@ -185,4 +212,5 @@ class Lending:
         """Let go of everything: the session is over."""
         self._session.watching.clear()
         self._session.weakly.clear()
+        self.streams.clear()
         self.handles.clear()

@@ -5,13 +5,13 @@ Any thread sends. Answers leave from the lane that has them, under `_sending`.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ..channel.channel import Channel, transfers_of
 from ..codec import wire
 from ..errors import LimitExceeded
 from ..protocol.messages import Changes, ClassInfo, Output, Release, Result, Warned
+from ..protocol.transfers import Transfers
 from .output import WARNING
 from .printed import PrintedApart
 
@@ -46,8 +46,12 @@ class Outbox(Channel):
         session_id: 32 hexadecimal digits; may be logged.
     """
 
+    id: str
+    is_attached: bool
+    _server: Server
+
     def __init__(self, server: Server, connection: SocketConnection, session_id: str) -> None:
-        super().__init__(connection)
+        super().__init__(connection, Transfers(server.limits.max_transfer_size))
         self.id = session_id
         # Whether a connection carries the session now.
         self.is_attached = True
@@ -56,9 +60,11 @@ class Outbox(Channel):
         self.journal = server.journal
         # Bytes of a payload that leaves room for the other fields of its message.
         self._largest = server.limits.max_message_size - _ENVELOPE
+        # Bytes of the buffers of one message that may be sent.
+        self.largest_sent = server.limits.max_transfer_size
         # What the client has to be told to let go of: `(handle, times received)`. Stand-ins
         # append here when they die, at any moment.
-        self.let_go: deque[tuple[int, int]] = deque()
+        self.let_go: list[tuple[int, int]] = []
         # Changes of mirrors that leave with the next message: an answer follows them.
         self.held: list[bytes] = []
         # What unsent answers name, by their call: else its release would come before them.
@@ -121,13 +127,33 @@ class Outbox(Channel):
 
     def reply(self, reply: Reply) -> None:
         """Send the answer to a call, once the client has taken what was sent before."""
-        self.connection.wait_for_room()
         if self.journal is not None and (reply[0] is Result or reply[2]):
             self.journal.ended(self.id, reply[1])
         named = self.unsent.pop(reply[1], None)
         self.answering.add(reply[1])
-        self.send(*reply)
+        self.send_in_turn(*reply)
         del named
+
+    def send_in_turn(self, kind: type[Numbered], *fields: Any) -> None:
+        """The same as `send`, once the client has taken what was sent before.
+
+        Of many threads that wait for that, one has its turn: else each would add its own message to
+        what waits, as large as it is.
+
+        Raises:
+            ConnectionLost: The session is over.
+        """
+        while True:
+            connection = self.connection
+            # With no lock held: the poller, which makes the room, wants one as well.
+            connection.wait_for_room()
+            with self._sending:
+                if connection.has_room or self._server.poller.is_current:
+                    if transfers_of(kind, fields) is None:
+                        self.send(kind, *fields)
+                        return
+                    break
+        self.send(kind, *fields)
 
     def send_released(self) -> None:
         """Tell the client which of its objects are gone here, if no other message does."""
@@ -137,7 +163,10 @@ class Outbox(Channel):
 
     def _take_released(self) -> list[list[int]]:
         """The handles to release, with counts. Requires `_sending`."""
-        return [list(self.let_go.popleft()) for _ in range(min(len(self.let_go), _MOST_RELEASED))]
+        # More may be appended in between, behind what is taken.
+        taken = self.let_go[:_MOST_RELEASED]
+        del self.let_go[: len(taken)]
+        return [list(released) for released in taken]
 
     def send_output(self, call: int, pieces: Iterable[tuple[int, Any]]) -> None:
         """Send what a call has printed, and warned of."""
@@ -155,6 +184,13 @@ class Outbox(Channel):
     ) -> None:
         """Tell the client the number of a class, before the first handle of it."""
         self.send(ClassInfo, number, path, node, handle)
+
+    def _not_taken_text(self, size: int) -> str:
+        return (
+            f"the client does not take a buffer of {size} bytes: it has no memory for it, or a"
+            " bound (connect(max_transfer_size=…)). Ask for less at once, or keep it on the server"
+            " (connect(max_result=…))"
+        )
 
     def _refuse_size(self, what: str, size: int) -> NoReturn:
         """Say that something is too large for one message.

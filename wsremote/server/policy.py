@@ -17,16 +17,13 @@ would run code, and tell too much.
 from __future__ import annotations
 
 import itertools
-import sys
 import weakref
-from collections.abc import Iterable
 from types import BuiltinFunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from ..codec.names import builtin_name, library_module_name
+from ..codec.names import builtin_name
 from ..errors import NotExposed
 from ..protocol.specials import NEVER
-from ..shallow.metaclass import ShallowClass
 from ..tree.introspection import (
     instance_dict,
     is_class,
@@ -36,11 +33,7 @@ from ..tree.introspection import (
     module_dict,
     module_of,
     mro_of,
-    namespace_of,
-    qualname_of,
 )
-from ..tree.nearest import nearest
-from .definitions import is_defined
 from .dunders import GUARDED, guarded, is_open, settable
 from .reach import (
     CALL_ONLY,
@@ -59,6 +52,7 @@ from .reach import (
     rule_of,
     static_value,
 )
+from .scope import Scope, is_inside, meant
 from .wording import label, no_attribute, why_closed
 
 if TYPE_CHECKING:
@@ -90,7 +84,7 @@ class _ClassTable:
         self.open: set[str] = set()
 
 
-class Policy:
+class Policy(Scope):
     """Decides what clients reach. One for a server; any thread may ask.
 
     Args:
@@ -102,12 +96,8 @@ class Policy:
     def __init__(
         self, inventory: Inventory, *, read_only: bool = False, public_only: bool = False
     ) -> None:
-        # Everything that has a path: the frozen table, and unlisted names once found.
-        self.named: dict[str, object] = dict(inventory.objects)
-        self._inventory = inventory
+        super().__init__(inventory, public_only=public_only)
         self._read_only = read_only
-        self._public_only = public_only
-        self._packages: tuple[str, ...] = tuple(inventory.index["packages"])
         # Tables by id() of the class: hashing a class could run its metaclass's code.
         self._tables: dict[int, _ClassTable] = {}
         self._tables_of_classes: dict[int, _ClassTable] = {}
@@ -145,7 +135,7 @@ class Policy:
             known = [p for p in list(self.named) if p.startswith(module_name + ":")]
             raise AttributeError(
                 f"served package {module_name.partition('.')[0]!r} has no {path!r}"
-                + _meant(f"{module_name}:", qualname, known),
+                + meant(f"{module_name}:", qualname, known),
                 name=qualname,
             ) from None
         if (is_class(value) or is_function(value)) and (
@@ -167,27 +157,6 @@ class Policy:
         if is_class(value) or is_function(value):
             return value
         raise no_attribute(owner, name)
-
-    def _no_module(self, path: str, module: str) -> NoReturn:
-        """Say what is wrong with a path whose module is not served."""
-        reason = self._inventory.failures.get(module)
-        if reason is not None:
-            raise ImportError(
-                f"{module!r} is not served: it failed to import on the server: {reason}",
-                name=module,
-            )
-        package = module.partition(".")[0]
-        if not any(_is_inside(served, package) for served in self._packages):
-            raise NotExposed(
-                f"{path!r} is not served: this server serves {', '.join(self._packages)}."
-                " Objects of other packages can be used, but not made or looked up by name"
-            )
-        known = [p for p in list(self.named) if p.startswith(package + ".") and ":" not in p]
-        raise ModuleNotFoundError(
-            f"served package {package!r} has no module {module!r}"
-            + _meant(f"{package}.", module.removeprefix(package + "."), known),
-            name=module,
-        )
 
     # ---- attributes ------------------------------------------------------------------
 
@@ -443,13 +412,6 @@ class Policy:
             return getattr(module, name)
         raise self._no_attribute(module, name)
 
-    def _module_path(self, module: ModuleType) -> str:
-        """The path of a served module."""
-        path = self._inventory.path_of(module)
-        if path is None:
-            raise NotExposed(f"{label(module)} is not served")
-        return path
-
     def _check_definition(self, module: ModuleType, path: str, name: str, value: Any) -> None:
         """A function or class that a module holds must be served, or defined in what is."""
         if f"{path}:{name}" in self.named or self._inventory.path_of(value) is not None:
@@ -462,7 +424,7 @@ class Policy:
             self.checked(value.__self__, value.__name__, value)
             return
         home = home_of(value)
-        if not any(_is_inside(home, package) for package in self._packages):
+        if not any(is_inside(home, package) for package in self._packages):
             self._refuse_value(module, name, f"comes from {home}, which is not served")
 
     # ---- what was decided ------------------------------------------------------------
@@ -481,50 +443,6 @@ class Policy:
         """The table for the attributes of a class itself."""
         return _keep(self._tables_of_classes, cls, OPEN, dynamic=False, is_plain=False)
 
-    def is_served_class(self, cls: type) -> bool:
-        """Whether a class is in the tree, defined in what is served, or derived from such a one.
-
-        Served code makes classes in functions, and in the name of its caller (`namedtuple`).
-        """
-        if self._inventory.path_of(cls) is not None or is_defined(cls):
-            return True
-        if issubclass(type(cls), ShallowClass):
-            # A client's, which calls itself as it likes.
-            return False
-        home = module_of(cls) or ""
-        if any(_is_inside(home, package) for package in self._packages):
-            return not self._inventory.is_hidden(home, qualname_of(cls))
-        if home and home not in sys.modules:
-            # Named after a module that only the client has, so it was made for that.
-            return True
-        # Bases and metaclasses say whose a class is that was made elsewhere.
-        return any(map(self._is_of_package, (*mro_of(cls)[1:], *mro_of(type(cls)))))
-
-    def _is_of_package(self, cls: type) -> bool:
-        """Whether a class is served itself, whatever it derives from."""
-        home = module_of(cls) or ""
-        return self._inventory.path_of(cls) is not None or (
-            any(_is_inside(home, package) for package in self._packages)
-            and not self._inventory.is_hidden(home, qualname_of(cls))
-        )
-
-    def _is_hidden_member(self, bases: Iterable[type], name: str) -> bool:
-        """Whether one of these classes hides a name of its own and its subclasses' instances.
-
-        Objects of a class that is hidden as a whole are there because served code handed them
-        out: they give what they have.
-        """
-        is_hidden = self._inventory.is_hidden
-        for base in bases:
-            home, qualname = module_of(base) or "", qualname_of(base)
-            if home not in self.named or is_hidden(home, qualname):
-                hidden = self._inventory.is_hidden_object(namespace_of(base).get(name))
-            else:
-                hidden = is_hidden(home, f"{qualname}.{name}")
-            if hidden:
-                return True
-        return False
-
     def _check_value(self, target: object, name: str, value: object, rule: TypeRule) -> None:
         """Refuse what an attribute must not hand out."""
         if rule is INERT and not (is_module(value) and self._is_open_module(value)):
@@ -532,43 +450,9 @@ class Policy:
         if rule is CALL_ONLY and is_secret(value) and builtin_name(value) is None:
             self._refuse_value(target, name, "reaches whatever its arguments reach")
 
-    def _is_open_module(self, value: ModuleType) -> bool:
-        """Whether a module is served, or travels by name as the client's own."""
-        return self._inventory.path_of(value) is not None or library_module_name(value) is not None
-
     def _refuse_value(self, target: object, name: str, why: str) -> NoReturn:
         """Say that a name is there, and why what it gives stays here."""
         raise NotExposed(f"{label(target)}: {name!r} is not served, because it {why}")
-
-    def _no_attribute(self, target: object, name: str) -> AttributeError:
-        """What a name that does not exist raises, and one that is hidden."""
-        if name.startswith("__"):
-            return no_attribute(target, name)
-        if is_module(target):
-            path, held = self._inventory.path_of(target) or "", module_dict(target)
-            return no_attribute(target, name, list(held), lambda near: self._shows(path, near))
-        bases = mro_of(target if is_class(target) else type(target))
-        names = dict.fromkeys(instance_dict(target) or ())
-        for base in bases:
-            names.update(dict.fromkeys(namespace_of(base)))
-
-        def is_shown(near: str) -> bool:
-            refusal = name_refusal(near, frozenset(), public_only=self._public_only)
-            return refusal is None and not self._is_hidden_member(bases, near)
-
-        return no_attribute(target, name, names, is_shown)
-
-    def _shows(self, path: str, name: str) -> bool:
-        """Whether a name that a module holds may be mentioned: what is listed, and data."""
-        value = module_dict(cast("ModuleType", self.named[path])).get(name)
-        return f"{path}:{name}" in self.named or not (
-            name.startswith("_")
-            or is_class(value)
-            or is_function(value)
-            or is_module(value)
-            or self._inventory.is_hidden(path, name)
-            or self._inventory.is_hidden_object(value)
-        )
 
 
 def _keep(
@@ -586,15 +470,3 @@ def _remember(table: _ClassTable, name: str) -> None:
     """Let a name through at once the next time."""
     if len(table.open) < _REMEMBERED_NAMES and len(name) < 256:
         table.open.add(name)
-
-
-def _is_inside(module: str, package: str) -> bool:
-    """Whether a module is a package or one of its submodules, at any depth."""
-    return module == package or module.startswith(package + ".")
-
-
-def _meant(prefix: str, rest: str, known: Iterable[str]) -> str:
-    """The end of a message about a path, if one of the known paths is near."""
-    # Without the part that all have in common, which would make all of them look alike.
-    near = nearest(rest, [path.removeprefix(prefix) for path in known])
-    return f". Did you mean {prefix + near!r}?" if near else ""

@@ -86,6 +86,7 @@ class Reception:
         assert isinstance(outcome, SocketConnection)
         self._connection = outcome
         outcome.owner = self
+        outcome.is_urgent = False
         self._server.poller.watch(outcome)
 
     # ---- of transport.base.Owner -----------------------------------------------------

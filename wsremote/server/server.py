@@ -6,6 +6,7 @@ clock; the calls of sessions run on their lanes.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import platform
@@ -26,27 +27,29 @@ from ..protocol.messages import SHUTDOWN, Gone, Resumed, Welcome
 from ..protocol.proof import Credential, resumed_proof
 from ..protocol.roster import Roster, Tombstone
 from ..transport.opening import open_listener
-from ..transport.poller import Poller
+from ..transport.poller import TICK, Poller
 from ..transport.requests import RequestRules, bearer_check, own_names
 from ..tree.inspector import inspect_packages
 from ..version import __version__
 from .browsing import Browsing
 from .dispatch import Dispatcher
+from .newcomer import Newcomer
 from .output import OutputRouter
 from .pages import pages_of
 from .policy import Policy
 from .reception import Reception
-from .session import Session
 from .tombstones import Journal, load_tombstones, state_folder, store_tombstones
 from .warned import WarningRouter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..protocol.messages import Open, Resume
     from ..protocol.roster import Seat
     from ..transport.connection import SocketConnection
+    from .attendance import Attendance
     from .config import ServerConfig
+    from .session import Session
 
 __all__ = ["Server"]
 
@@ -55,6 +58,8 @@ logger = logging.getLogger("wsremote.server")
 _BACKLOG: Final = 1024
 _SWEEP: Final = 15.0
 """Seconds between two looks at all sessions."""
+_AT_ONCE: Final = 100
+"""Sessions that are looked at, or ended, before the poller sees to something else."""
 _GOODBYE: Final = 2.0
 """Seconds that `close()` gives the clients to hear of it."""
 
@@ -102,11 +107,13 @@ class Server:
         self._receptions: set[Reception] = set()
         # Those that were told that there is no room.
         self._turned_away: set[socket.socket] = set()
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, Newcomer | Session] = {}
         self._roster = Roster(
             max_sessions=self.limits.max_sessions,
             max_sessions_per_token=self.limits.max_sessions_per_token,
         )
+        # When sessions may expire next, which the poller knows; monotonic seconds.
+        self._expiry = math.inf
         self._closing = threading.Lock()
         self._all_ended = threading.Event()
         self._all_documents: bytes | None = None
@@ -211,7 +218,7 @@ class Server:
             return "max-unauthenticated"
         if len(self._sessions) + waiting < limits.max_connections:
             return None
-        attached = sum(session.is_attached for session in self._sessions.values())
+        attached = self._roster.attached_count
         return "max-connections" if attached + waiting >= limits.max_connections else None
 
     def _turn_away(self, sock: socket.socket, bound: str) -> None:
@@ -244,8 +251,8 @@ class Server:
         """A connection has become a session, a page that was served, or nothing."""
         self._receptions.discard(reception)
 
-    def open_session(self, connection: SocketConnection, message: Open, key_id: str) -> Session:
-        """A client has proved itself: its session, which owns the connection now.
+    def open_session(self, connection: SocketConnection, message: Open, key_id: str) -> None:
+        """A client has proved itself: it has a session, which owns the connection now.
 
         It is a new one, unless the client repeats an opening whose answer was lost.
 
@@ -263,21 +270,23 @@ class Server:
             except (RemoteProtocolError, ConnectionLost):
                 self.session_detached(session)
                 raise
-            return session
+            return
         evicted = self._roster.evictable(key_id)
         if evicted is not None:
             text = "it had no connection, and the server needed its place for another session"
             self._end_detached(evicted, "evicted", text)
         seat = self._roster.add(secrets.token_hex(16), secrets.token_bytes(32), message, key_id)
-        session = Session(self, connection, seat, message.installed, message.client)
-        self._sessions[seat.id] = session
+        self._sessions[seat.id] = Newcomer(
+            self, connection, seat, message.installed, message.client
+        )
         if self.journal is not None:
             self.journal.opened(seat.id, key_id)
-        connection.max_size = self.limits.max_message_size
-        connection.owner = session
-        logger.info("= session %s opened by %s", session.id, message.client)
+        logger.info("= session %s opened by %s", seat.id, message.client)
         connection.send(wire.write(self._welcome(seat, message)))
-        return session
+
+    def settled(self, session: Session) -> None:
+        """A newcomer has something to do, and is replaced by the session proper."""
+        self._sessions[session.id] = session
 
     def _welcome(self, seat: Seat, message: Open) -> Welcome:
         limits = self.limits
@@ -348,7 +357,7 @@ class Server:
         proof = resumed_proof(seat.secret, said, received, transfers)
         return Resumed(proof, received, transfers, detached)
 
-    def session_detached(self, session: Session) -> None:
+    def session_detached(self, session: Attendance) -> None:
         """A session has lost its connection: it is kept for a time."""
         if not self._listeners:
             session.end_session(SHUTDOWN)
@@ -356,22 +365,39 @@ class Server:
         limits, now = self.limits, time.monotonic()
         grace = limits.grace_when_empty if session.is_empty else limits.grace
         self._roster.detached(session.seat, now, grace)
-        self.poller.call_at(now + grace, self._expire)
+        self._plan_expiry()
 
     def _sweep(self) -> None:
         """Now and then: see which clients are silent, and which sessions nobody uses."""
+        self._look_at(iter(list(self._sessions.values())))
+
+    def _look_at(self, sessions: Iterator[Attendance]) -> None:
+        """Look at some of these sessions, and at the rest in a while."""
         if not self._listeners:
             return
-        now = time.monotonic()
-        for session in list(self._sessions.values()):
+        now, few = time.monotonic(), list(itertools.islice(sessions, _AT_ONCE))
+        for session in few:
             session.look(now)
-        self.poller.call_at(now + _SWEEP, self._sweep)
+        if few:
+            self.poller.call_at(now + TICK, partial(self._look_at, sessions))
+        else:
+            self.poller.call_at(now + _SWEEP, self._sweep)
 
-    def _expire(self) -> None:
-        """End the sessions that have been without a connection for too long."""
-        for seat in self._roster.expired(time.monotonic()):
+    def _plan_expiry(self) -> None:
+        due = self._roster.next_due
+        if due is not None and due < self._expiry:
+            self._expiry = due
+            self.poller.call_at(due, partial(self._expire, due))
+
+    def _expire(self, due: float) -> None:
+        """End sessions that have been without a connection for too long."""
+        if due != self._expiry:
+            return  # there is an earlier one
+        self._expiry = math.inf
+        for seat in self._roster.expired(time.monotonic(), _AT_ONCE):
             text = "it had no connection for longer than the server keeps it (--grace)"
             self._end_detached(seat, "expired", text)
+        self._plan_expiry()
 
     def _end_detached(self, seat: Seat, why: str, text: str) -> None:
         """End a session without a connection, and remember why."""
@@ -379,7 +405,7 @@ class Server:
         self.bury(session, why, text)
         session.end_session(text)
 
-    def bury(self, session: Session, why: str, text: str) -> None:
+    def bury(self, session: Attendance, why: str, text: str) -> None:
         """Remember why a session has ended of which its client may not know."""
         remains, now = session.last_words(), time.monotonic()
         self._roster.end(session.id, Tombstone(session.seat.key_id, why, text, now, *remains))
@@ -390,7 +416,7 @@ class Server:
             session.finish()
         buried.set()
 
-    def session_ended(self, session: Session) -> None:
+    def session_ended(self, session: Attendance) -> None:
         """A session is over."""
         self._sessions.pop(session.id, None)
         self._roster.end(session.id, None)

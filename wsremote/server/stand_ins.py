@@ -15,6 +15,7 @@ from ..codec.contents import BY_PATH, kind_of
 from ..errors import NotExposed, StaleHandle
 from ..shallow.announced import Announced
 from ..shallow.classes import Classes
+from ..shallow.iterators import quiet_handle
 from ..shallow.metaclass import ShallowClass
 from ..shallow.names import INTERNAL
 from ..shallow.proxies import Proxies
@@ -82,8 +83,9 @@ class StandInClass(ShallowClass):
 
 def _died(self: Any) -> None:
     """`__del__` of stand-ins: nothing of the client's, which has its own."""
-    if self._wsremote_handle is not None:
-        type(self)._wsremote_classes.caller.died(self, self._wsremote_handle)
+    handle = quiet_handle(self)
+    if handle is not None:
+        type(self)._wsremote_classes.caller.died(self, handle)
 
 
 class StandIns:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..codec.warned import encode_warning
 from ..errors import ConnectionLost, SessionClosed
-from ..protocol.messages import Cancel, Exec, Fault, Result
+from ..protocol.messages import Batch, Cancel, Exec, Fault, Result
 from .output import OutputBuffer, current_sink
 
 if TYPE_CHECKING:
@@ -166,6 +166,7 @@ class Strand:
         # is re-entrant, for a finalizer that prints.
         self._printing: int | None = None
         self._flushing = threading.RLock()
+        self._is_flushing = False
         # Calls begun, and how many there were at the session's last tick.
         self.activity = 0
         self.seen_activity = 0
@@ -178,6 +179,7 @@ class Strand:
         self._interrupted: dict[int, bool] = {}
         # Interrupts are sent under it, and only to a call that is running.
         self._interrupting = threading.Lock()
+        self._is_interrupting = False
 
     @property
     def is_recent(self) -> bool:
@@ -196,7 +198,9 @@ class Strand:
 
     # ---- on its thread ---------------------------------------------------------------
 
-    def _read_until(self, inbox: Inbox | SimpleQueue[Any], reader: Lane | None) -> Exec | None:
+    def _read_until(
+        self, inbox: Inbox | SimpleQueue[Any], reader: Lane | None
+    ) -> Exec | Batch | None:
         """Read the connection until there is something in an inbox.
 
         It returns without if another thread reads, which puts it there, or the poller shall,
@@ -231,6 +235,7 @@ class Strand:
         end of `_finish`, and nowhere else.
         """
         session, call = self.session, message.call
+        reply: tuple[Any, ...] | None
         self.activity += 1
         depth = len(here.calls)
         here.calls.append((self, call))
@@ -255,7 +260,8 @@ class Strand:
         del here.calls[depth:]
         try:
             self.finish_output()
-            session.reply(reply)
+            if reply is not None:
+                session.reply(reply)
         except ConnectionLost as error:
             logger.debug("! call %d has nobody to answer: %s", call, error)
         if self._interrupted:
@@ -340,25 +346,37 @@ class Strand:
         sees it at once, or when the call nested in it has ended.
         """
         with self._interrupting:
-            if call in self._interrupted:
+            self._is_interrupting = True
+            try:
+                self._interrupt(call)
+            finally:
+                self._is_interrupting = False
+
+    def _interrupt(self, call: int) -> None:
+        """The same. Requires `_interrupting`."""
+        if call in self._interrupted:
+            return
+        for waiting, inbox in self._waiting:
+            if waiting == call:
+                self._interrupted[call] = True
+                inbox.put(Cancel(0, 0, 0))
                 return
-            for waiting, inbox in self._waiting:
-                if waiting == call:
-                    self._interrupted[call] = True
-                    inbox.put(Cancel(0, 0, 0))
-                    return
-            if self._running and self._running[-1] == call:
-                self._interrupted[call] = False
-                assert self.thread is not None
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(self.thread), ctypes.py_object(KeyboardInterrupt)
-                )
-                self.session.wake_loop(self.thread)
+        if self._running and self._running[-1] == call:
+            self._interrupted[call] = False
+            assert self.thread is not None
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(self.thread), ctypes.py_object(KeyboardInterrupt)
+            )
+            self.session.wake_loop(self.thread)
 
     def was_interrupted(self, call: int) -> None:
         """A KeyboardInterrupt has come to a call by another way: it needs no second one."""
         with self._interrupting:
             self._interrupted.setdefault(call, False)
+
+    def flush(self) -> None:
+        """Send what waits; any thread."""
+        self.flush_output()
 
     def flush_output(self) -> None:
         """Send what the running call has printed so far; any thread."""
@@ -367,7 +385,11 @@ class Strand:
             # With no lock held: the poller, which makes the room, comes here as well.
             self.session.connection.wait_for_room()
             with self._flushing:
-                self._send_output()
+                outer, self._is_flushing = self._is_flushing, True
+                try:
+                    self._send_output()
+                finally:
+                    self._is_flushing = outer
 
     def finish_output(self) -> None:
         """Send the rest of what a call has printed; what comes now is of the call around it.
@@ -406,7 +428,7 @@ class OwnStrand(threading.local):
         left: Takes the numbers of threads that have ended.
     """
 
-    def __init__(self, session: Session, numbers: Iterator[int], left: deque[int]) -> None:
+    def __init__(self, session: Session, numbers: Iterator[int], left: list[int]) -> None:
         self._session = session
         self._numbers = numbers
         self._left = left
@@ -426,7 +448,7 @@ class OwnStrand(threading.local):
 class _Thread:
     """Dies with the thread, whose local data names it, or with the session."""
 
-    def __init__(self, strand: Strand, left: deque[int]) -> None:
+    def __init__(self, strand: Strand, left: list[int]) -> None:
         self.strand = strand
         self._left = left
 

@@ -9,7 +9,6 @@ one meanwhile is noticed by the reference count, before the client runs on.
 
 from __future__ import annotations
 
-from collections import deque
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Final
 from weakref import getweakrefcount
@@ -36,7 +35,7 @@ class Weakly:
         let_go: What the client is to be told: `(handle, WEAK or STRONG)` is appended.
     """
 
-    def __init__(self, let_go: deque[tuple[int, int]]) -> None:
+    def __init__(self, let_go: list[tuple[int, int]]) -> None:
         self._let_go = let_go
         # By handle. Empty as long as there are none: then calls cost nothing more.
         self.held: dict[int, Any] = {}

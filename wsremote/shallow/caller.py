@@ -49,7 +49,7 @@ class AwaitedCaller(Protocol):
 
 
 class Caller(Protocol):
-    """A session as the shallow package sees it.
+    """A session as the shallow package sees it. One that is async says `is_async = True`.
 
     Every method but `release` is one message and one round trip; it gives what the server
     gave, or raises what was raised there. A target is a handle, or the name of a module
@@ -87,10 +87,10 @@ class Caller(Protocol):
     def get(self, target: Target, name: str) -> Any:
         """`target.name`."""
 
-    def set(self, target: Target, name: str, value: Any) -> None:
+    def set(self, target: Target, name: str, value: Any) -> Any:
         """`target.name = value`."""
 
-    def delete(self, target: Target, name: str) -> None:
+    def delete(self, target: Target, name: str) -> Any:
         """`del target.name`."""
 
     def special(self, target: Target, name: str, args: tuple[Any, ...]) -> Any:
@@ -111,6 +111,12 @@ class Caller(Protocol):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """`super(...).name` as the class `target` has it, for an object or class of our own."""
+
+    def pull(self, handle: int, args: tuple[Any, ...]) -> Any:
+        """Several items of an iterator (`Op.PULL`)."""
+
+    def unread(self, handle: int, used: int) -> None:
+        """Say how many items of an iterator were used. No round trip."""
 
     def load(self, data: bytes) -> Any:
         """A new object of a pickle that the special method `__reduce_ex__` gave (`Op.LOAD`)."""

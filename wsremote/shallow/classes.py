@@ -44,6 +44,7 @@ from .coroutines import asynchronous, is_coroutine_class, namespace_of_awaitable
 from .enumerations import Member
 from .foreign import forwarded_of, forwarding_node, local_base, twin_of
 from .instances import Instances
+from .iterators import namespace_of_iterators, stepping
 from .metaclass import (
     AskedMethod,
     ClassVariable,
@@ -59,6 +60,7 @@ from .metaclasses import METACLASSES, by_identity, is_metaclass, made_by, namesp
 from .names import INTERNAL, is_dunder, is_probe
 from .overriding import class_or_object, subclass_hook
 from .proxy import Attributes
+from .spoken import namespace_of_async
 
 if TYPE_CHECKING:
     from ..protocol.messages import Target
@@ -105,8 +107,8 @@ class Classes:
         self.subclass: Callable[..., Any] = _refuse_deriving
         self._home = home
         self._functions = functions
-        self._attributes = Attributes(home.caller, is_probe)
-        self._instances = Instances(home.caller, functions, self._attributes)
+        self.attributes = Attributes(home.caller, is_probe)
+        self._instances = Instances(home.caller, functions, self.attributes)
 
     def build(
         self,
@@ -185,7 +187,10 @@ class Classes:
             namespace["__class__"] = property(lambda self: twin)
         if "function" in node.traits:
             namespace |= namespace_of_functions(node)
+        if "__next__" in node.specials:
+            namespace |= namespace_of_iterators(self.caller, node.path)
         namespace |= namespace_of_awaitables(node, self.caller, path)
+        namespace |= namespace_of_async(node, self.caller, namespace, bases)
         namespace |= self._own_names(node)
         namespace |= {n: None for n in node.unset if n in FORWARDED or goes_by_name(n)}
         metaclass = self._metaclass(node, resolve)
@@ -337,7 +342,7 @@ class Classes:
                 return field_reader(index(name), member.doc)
             if member.asked:
                 return self._descriptor(member)
-            return self._attributes.known(member, path)
+            return self.attributes.known(member, path)
         if isinstance(member, ClassNode):
             if path != owner.path:
                 return LazyReference(name, functools.partial(self._home.referred, member.path))
@@ -351,8 +356,8 @@ class Classes:
         made: dict[str, Any] = {}
         for name, member in node.members.items():
             if is_dunder(name) and name not in _OTHERWISE and isinstance(member, PropertyNode):
-                read = self._attributes.own_reader(name)
-                change = self._attributes.writer(name), self._attributes.remover(name)
+                read = self.attributes.own_reader(name)
+                change = self.attributes.writer(name), self.attributes.remover(name)
                 if member.asked:
                     made[name] = ClassVariable(name, read, *change, None)
                 else:
@@ -363,14 +368,16 @@ class Classes:
         """The forwarding special method of a class that defines it."""
         if name in ("__repr__", "__str__"):
             native = getattr(BaseException if "exception" in node.traits else object, name)
-            return self._attributes.shown(name, path, native)
+            return self.attributes.shown(name, path, native)
         if name == "__call__":
             member = node.members.get(name)
             if not isinstance(member, FunctionNode):
                 member = FunctionNode(name, f"{node.qualname}.{name}", node.module)
             return self._functions.call(member, path, scope)
         if name in ("__exit__", "__aexit__"):
-            return self._attributes.exiting(name, path)
+            return self.attributes.exiting(name, path)
+        if name == "__next__":
+            return stepping(self.caller, path, f"{node.qualname}.{name}")
         return self._functions.special(name, path, scope, node.qualname)
 
     def namespace(self, bases: tuple[type, ...]) -> dict[str, Any]:
@@ -402,7 +409,7 @@ class Classes:
             elif name.startswith("__") and not goes_by_name(name):
                 continue
             elif kind == "property":
-                made = self._attributes.known(PropertyNode(name, None, None, True), path)
+                made = self.attributes.known(PropertyNode(name, None, None, True), path)
             elif kind not in ("method", "function", "staticmethod", "classmethod"):
                 made = self.variable(name, None)
             else:
@@ -416,7 +423,7 @@ class Classes:
         self, name: str, doc: str | None, kind: type[ClassVariable] = ClassVariable
     ) -> ClassVariable:
         """What reads data of a class on the other side."""
-        attributes = self._attributes
+        attributes = self.attributes
         return kind(
             name, attributes.reader(name), attributes.writer(name), attributes.remover(name), doc
         )
@@ -428,7 +435,7 @@ class Classes:
 
     def _descriptor(self, node: PropertyNode) -> ClassVariable:
         """A descriptor of the package's own making, which answers for the class too."""
-        name, attributes = node.name, self._attributes
+        name, attributes = node.name, self.attributes
         writer = attributes.writer(name) if node.settable else None
         return ClassVariable(name, attributes.reader(name), writer, None, node.doc)
 

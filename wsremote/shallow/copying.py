@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import StaleHandle
 from .metaclass import ShallowClass
+from .spoken import is_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,18 +42,29 @@ def copying_namespace(caller: Caller) -> dict[str, Any]:
         known = memos.get(caller.id)
         if known is not None:
             return special(handle, "__deepcopy__", (known,))
-        made, memos[caller.id] = special(handle, "__deepcopy__", ())
+        copied = special(handle, "__deepcopy__", ())
+        if is_async(caller):
+            return _copied(copied, memos, caller.id)
+        made, memos[caller.id] = copied
         return made
 
     def __reduce_ex__(self: Any, protocol: Any) -> Any:
         handle = self._wsremote_handle
         if handle is None:
             return object.__reduce_ex__(self, protocol)
+        if is_async(caller):
+            raise TypeError("a pickle of what the server has cannot be awaited: have it made there")
         _SESSIONS[caller.id] = caller
         return _unpickled, (caller.id, caller.url, special(handle, "__reduce_ex__", (protocol,)))
 
     made: dict[str, Any] = {"__copy__": _ForCopy(__copy__)}
     return made | {function.__name__: function for function in (__deepcopy__, __reduce_ex__)}
+
+
+async def _copied(copied: Any, memos: dict[str, Any], session: str) -> Any:
+    """The copy that an awaited call gives, with the memo for the next of the same."""
+    made, memos[session] = await copied
+    return made
 
 
 class _ForCopy:

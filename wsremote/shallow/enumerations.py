@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..tree.introspection import namespace_of
 from .metaclass import ClassVariable, ShallowClass
+from .spoken import is_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,14 @@ class ShallowEnum(ShallowClass, EnumMeta):
     def _ask(cls, name: str, *args: Any) -> Any:
         return cls._wsremote_classes.caller.special(cls._wsremote_path, name, args)
 
+    def _refuse_unawaited(cls) -> None:
+        """In a session whose calls are awaited, nothing is asked for that nobody can await."""
+        if is_async(cls._wsremote_classes.caller):
+            raise TypeError(
+                f"the members of {cls.__qualname__} are the server's: write"
+                f" `await {cls.__qualname__}.NAME`, or `await {cls.__qualname__}.__members__`"
+            )
+
     def _once(cls, key: str, read: Callable[[], Any]) -> Any:
         """What does not change any more once there are members."""
         found = namespace_of(cls).get(key)
@@ -41,6 +50,7 @@ class ShallowEnum(ShallowClass, EnumMeta):
 
     def _canonical(cls) -> tuple[Any, ...]:
         """The members that iteration gives: without aliases, and without combined flags."""
+        cls._refuse_unawaited()
         if any(base is Flag for base in cls.__mro__):
             canonical: tuple[Any, ...] = cls._once(_CANONICAL, lambda: tuple(cls._ask("__iter__")))
             return canonical
@@ -49,6 +59,11 @@ class ShallowEnum(ShallowClass, EnumMeta):
     @property
     def __members__(cls) -> Mapping[str, Any]:  # type: ignore[override]
         caller, path = cls._wsremote_classes.caller, cls._wsremote_path
+
+        if is_async(caller):
+            # To be awaited, as every attribute.
+            members: Mapping[str, Any] = caller.get(path, "__members__")
+            return members
 
         def read() -> Any:
             # The copy is nobody else's and so comes whole; the original is the class's own.
@@ -84,10 +99,13 @@ class ShallowEnum(ShallowClass, EnumMeta):
         return True
 
     def __getitem__(cls, name: str) -> Any:
+        if is_async(cls._wsremote_classes.caller):
+            return cls._ask("__getitem__", name)
         known = cls.__members__
         return known[name] if type(name) is str and name in known else cls._ask("__getitem__", name)
 
     def __contains__(cls, value: object) -> bool:
+        cls._refuse_unawaited()
         if any(value is member for member in cls.__members__.values()):
             return True
         return bool(cls._ask("__contains__", value))
@@ -97,7 +115,11 @@ class Member(ClassVariable):
     """A member as an attribute of its class."""
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        if instance is None and isinstance(owner, ShallowEnum):
+        if (
+            instance is None
+            and isinstance(owner, ShallowEnum)
+            and not is_async(owner._wsremote_classes.caller)
+        ):
             found = owner.__members__.get(self._name)
             if found is not None:
                 return found
@@ -115,6 +137,8 @@ class _Once:
             return self
         caller = owner._wsremote_classes.caller
         value = caller.get(instance._wsremote_handle, self._name)
+        if is_async(caller):
+            return value
         # A plain member's value may be anything: mutable, it is the server's own all the same.
         object.__setattr__(instance, self._name, value)
         return value

@@ -23,6 +23,7 @@ from ..tree.signature import to_inspect
 from .looking import is_looked_at
 from .names import INTERNAL
 from .overriding import QUIET, Quiet, overridden
+from .spoken import is_async, refuse_change
 
 if TYPE_CHECKING:
     import inspect
@@ -42,6 +43,7 @@ __all__ = [
     "ShallowClass",
     "mark_abstract",
     "put",
+    "was_deleted",
 ]
 
 # What Python itself sets on classes.
@@ -169,6 +171,8 @@ class ShallowClass(ABCMeta):
             cls._wsremote_defined.assign(cls, name, value)
             return
         classes = cls._wsremote_classes
+        if is_async(classes.caller):
+            refuse_change(name)
         classes.caller.set(cls._wsremote_path, name, value)
         classes.renew(cls, name)
 
@@ -177,10 +181,10 @@ class ShallowClass(ABCMeta):
         if "_wsremote_defined" in namespace_of(cls) and cls._wsremote_defined is not None:
             cls._wsremote_defined.remove(cls, name)
             return
+        if is_async(cls._wsremote_classes.caller):
+            refuse_change(name, "delattr")
         cls._wsremote_classes.caller.delete(cls._wsremote_path, name)
-        # What reads it there finds from now on that it is gone, and still writes there.
-        if name in namespace_of(cls) and not isinstance(namespace_of(cls)[name], ClassVariable):
-            type.__delattr__(cls, name)
+        was_deleted(cls, name)
 
     @hiding
     def register(cls, *args: Any, **kwargs: Any) -> Any:
@@ -212,6 +216,13 @@ _OF_ABC: Final = frozenset(
 _OF_DISPATCH: Final = functools._compose_mro.__code__  # type: ignore[attr-defined]
 
 
+def was_deleted(cls: ShallowClass, name: str) -> None:
+    """The other side's class has no such attribute any more."""
+    # What reads it there finds from now on that it is gone, and still writes there.
+    if name in namespace_of(cls) and not isinstance(namespace_of(cls)[name], ClassVariable):
+        type.__delattr__(cls, name)
+
+
 def _counts(cls: ShallowClass, subclass: type) -> bool:
     """Whether an abstract class takes one for a subclass that does not derive from it."""
     return ABCMeta.__subclasscheck__(cls, subclass) or _asked(cls, "__subclasscheck__", subclass)
@@ -219,8 +230,14 @@ def _counts(cls: ShallowClass, subclass: type) -> bool:
 
 def _asked(cls: ShallowClass, name: str, value: Any) -> bool:
     """What the other side says: it knows who is registered there, and has the hooks."""
+    caller = cls._wsremote_classes.caller
+    if is_async(caller):
+        raise TypeError(
+            f"whether it is an instance of {cls.__qualname__}, or a subclass, only the server can"
+            " say: have a function of the server ask it"
+        )
     try:
-        return bool(cls._wsremote_classes.caller.special(cls._wsremote_path, name, (value,)))
+        return bool(caller.special(cls._wsremote_path, name, (value,)))
     except EncodeError:
         return False  # of a class that it cannot be told of, it knows nothing
 

@@ -19,6 +19,7 @@ from .looking import is_looked_at
 from .metaclass import LazyMethod, ShallowClass
 from .names import INTERNAL, is_dunder
 from .overriding import made_quietly
+from .spoken import Spoken, is_async, refuse_change, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,9 +95,11 @@ def _special(caller: Caller, name: str) -> Any:
             return type.__repr__(cls)
         return text
 
-    found = show if name in ("__repr__", "__str__") else forward
-    found.__name__ = found.__qualname__ = name
-    return found
+    if name in ("__repr__", "__str__"):
+        show.__name__ = show.__qualname__ = name
+        return Spoken(show, type.__repr__) if is_async(caller) else show
+    forward.__name__ = forward.__qualname__ = name
+    return spoken(caller, name, forward)
 
 
 def _property(caller: Caller, node: PropertyNode) -> property:
@@ -107,6 +110,8 @@ def _property(caller: Caller, node: PropertyNode) -> property:
         return caller.get(cls._wsremote_path, name)
 
     def write(cls: Any, value: Any) -> None:
+        if is_async(caller):
+            refuse_change(name)
         caller.set(cls._wsremote_path, name, value)
 
     return property(read, write if node.settable else None, None, node.doc)

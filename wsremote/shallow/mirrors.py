@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..codec.contents import MUTABLE, kind_of
 from ..codec.hiding import hiding
+from .spoken import is_async, refuse_change, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,7 +174,7 @@ def mirror_namespace(builtin: type, caller: Caller) -> dict[str, Any]:
     if builtin is list:
         made["sort"] = _sorting(caller)
     if issubclass(builtin, dict):
-        made["setdefault"] = _setdefault(made["setdefault"])
+        made["setdefault"] = _setdefault(made["setdefault"], awaits=is_async(caller))
     if builtin is collections.defaultdict:
         made["__missing__"] = _missing(caller)
     if builtin in _SHOWN:
@@ -183,6 +184,8 @@ def mirror_namespace(builtin: type, caller: Caller) -> dict[str, Any]:
     made = {name: hiding(function) for name, function in made.items() if hasattr(builtin, name)}
     for name, function in made.items():
         function.__name__, function.__qualname__ = name, f"{builtin.__qualname__}.{name}"
+    if is_async(caller):
+        made = {name: spoken(caller, name, function) for name, function in made.items()}
     if builtin is collections.defaultdict:
         made["default_factory"] = _factory(caller)
     if builtin.__dictoffset__:
@@ -219,7 +222,8 @@ def _operator(caller: Caller, builtin: type, name: str) -> Callable[..., Any]:
     def write(self: Any, key: Any, /, *value: Any) -> Any:
         if value and isinstance(key, slice):
             value = (_items(value[0], builtin),)
-        special(self._wsremote_handle, name, (key, *value))
+        # To be awaited, in a session whose calls are.
+        return special(self._wsremote_handle, name, (key, *value))
 
     return write
 
@@ -232,7 +236,11 @@ def _in_place(caller: Caller, builtin: type, name: str) -> Callable[..., Any]:
         special(self._wsremote_handle, name, (_operand(other, builtin),))
         return self
 
-    return write
+    async def awaited(self: Any, other: Any, /) -> Any:
+        await special(self._wsremote_handle, name, (_operand(other, builtin),))
+        return self
+
+    return awaited if is_async(caller) else write
 
 
 def _operand(other: Any, builtin: type) -> Any:
@@ -243,24 +251,27 @@ def _operand(other: Any, builtin: type) -> Any:
 def _sorting(caller: Caller) -> Callable[..., Any]:
     """`list.sort`: with a key of the client here, since the server would ask it for each item."""
 
-    def sort(self: Any, /, *, key: Any = None, reverse: bool = False) -> None:
+    def sort(self: Any, /, *, key: Any = None, reverse: bool = False) -> Any:
         if key is None:
-            caller.call_method(self._wsremote_handle, "sort", (), {"reverse": reverse})
-        else:
-            items = sorted(self, key=key, reverse=reverse)
-            caller.special(self._wsremote_handle, "__setitem__", (slice(None), items))
+            return caller.call_method(self._wsremote_handle, "sort", (), {"reverse": reverse})
+        items = sorted(self, key=key, reverse=reverse)
+        return caller.special(self._wsremote_handle, "__setitem__", (slice(None), items))
 
     return sort
 
 
-def _setdefault(write: Callable[..., Any]) -> Callable[..., Any]:
+def _setdefault(write: Callable[..., Any], *, awaits: bool) -> Callable[..., Any]:
     """`setdefault`: gives what the container holds then, not the argument that it was made of."""
 
     def setdefault(self: Any, key: Any, default: Any = None, /) -> Any:
         write(self, key, default)
         return self[key]
 
-    return setdefault
+    async def awaited(self: Any, key: Any, default: Any = None, /) -> Any:
+        await write(self, key, default)
+        return self[key]
+
+    return awaited if awaits else setdefault
 
 
 def _missing(caller: Caller) -> Callable[..., Any]:
@@ -279,6 +290,8 @@ def _factory(caller: Caller) -> property:
         return caller.get(self._wsremote_handle, "default_factory")
 
     def write(self: Any, value: Any) -> None:
+        if is_async(caller):
+            refuse_change("default_factory")
         caller.set(self._wsremote_handle, "default_factory", value)
 
     return property(read, write)
@@ -293,9 +306,13 @@ def _attributes(caller: Caller) -> dict[str, Any]:
         return caller.get(self._wsremote_handle, name)
 
     def __setattr__(self: Any, name: str, value: Any) -> None:
+        if is_async(caller):
+            refuse_change(name)
         caller.set(self._wsremote_handle, name, value)
 
     def __delattr__(self: Any, name: str) -> None:
+        if is_async(caller):
+            refuse_change(name, "delattr")
         caller.delete(self._wsremote_handle, name)
 
     return {f.__name__: f for f in (__getattr__, __setattr__, __delattr__)}

@@ -21,9 +21,11 @@ from ..protocol.messages import Op
 from ..protocol.specials import AWAITED
 from ..tree.introspection import lookup
 from .callables import is_asked_for
+from .iterators import quiet_handle
 from .looking import is_looked_at, is_signature_asked
 from .names import INTERNAL, is_dunder, is_probe
 from .overriding import served_base
+from .spoken import Spoken, is_async, refuse_change, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,9 +35,12 @@ if TYPE_CHECKING:
     from ..tree.nodes import PropertyNode
     from .caller import Caller
 
-__all__ = ["HANDLE", "Attributes", "handle_of", "label"]
+__all__ = ["HANDLE", "PREVIEW", "Attributes", "handle_of", "label"]
 
 HANDLE: Final = "_wsremote_handle"
+
+PREVIEW: Final = "_wsremote_preview"
+"""What a proxy shows of an object whose value has stayed because of its size; else None."""
 
 # Ours in what a copied exception holds.
 _COPIED: Final = frozenset([REMOTE_TEXT, ORIGINAL])
@@ -61,7 +66,10 @@ def label(proxy: Any) -> str:
     cls = type(proxy)
     caller: Caller = cls._wsremote_classes.caller
     state = " (session closed)" if caller.closed else ""
-    return f"<{cls.__module__}.{cls.__qualname__} #{handle_of(proxy)} at {caller.url}{state}>"
+    if proxy._wsremote_preview is not None:
+        return f"{proxy._wsremote_preview}{state}"
+    handle = quiet_handle(proxy)
+    return f"<{cls.__module__}.{cls.__qualname__} #{handle} at {caller.url}{state}>"
 
 
 class Attributes:
@@ -80,6 +88,7 @@ class Attributes:
     def namespace(self) -> dict[str, Any]:
         """What each instance has, whatever its class."""
         caller, missing, is_probe = self._caller, self._missing, self._is_probe
+        awaits = is_async(caller)
         self_made = self._self_made
         get, set_, delete = caller.get, caller.set, caller.delete
         call_method, inherited = caller.call_method, caller.inherited
@@ -111,6 +120,8 @@ class Attributes:
                 object.__setattr__(self, name, value)
             elif name in _REFUSED:
                 raise AttributeError(f"{name} of {label(self)} cannot be set: the server has it")
+            elif awaits:
+                refuse_change(name)
             elif type(self).__setattr__ is not own[0]:
                 inherited(Op.SET, served_base(self), name, self, (value,))
             else:
@@ -126,6 +137,8 @@ class Attributes:
             handle = self._wsremote_handle
             if handle is None or name in _RAISING:
                 object.__delattr__(self, name)
+            elif awaits:
+                refuse_change(name, "delattr")
             elif type(self).__delattr__ is not own[1]:
                 inherited(Op.DELETE, served_base(self), name, self)
             else:
@@ -136,7 +149,7 @@ class Attributes:
             names: Iterable[str] = dir(type(self))
             if handle is None:
                 names = [*names, *(name for name in self.__dict__ if name not in _COPIED)]
-            elif not (caller.closed or is_looked_at()):
+            elif not (caller.closed or is_looked_at() or awaits):
                 # With what the object has got at run time.
                 with contextlib.suppress(WsRemoteError):
                     names = call_method(handle, "__dir__", (), None)
@@ -152,7 +165,7 @@ class Attributes:
         own: tuple[Any, Any] = __setattr__, __delattr__
         made = [__getattr__, __setattr__, __delattr__, __dir__]
         named = {function.__name__: function for function in made}
-        return {HANDLE: None, "__dict__": property(own_data), **named}
+        return {HANDLE: None, PREVIEW: None, "__dict__": property(own_data), **named}
 
     def object_namespace(self) -> dict[str, Any]:
         """What instances have besides if they are no exceptions."""
@@ -177,6 +190,11 @@ class Attributes:
             "__repr__": label,
             "_wsremote_blank": object.__new__,
         }
+
+    def was_set(self, name: str) -> None:
+        """Somebody has set an attribute of an instance in another way than by a statement."""
+        if self._is_probe(name) and len(self._self_made) < _MOST_NAMES:
+            self._self_made.add(name)
 
     def exception_namespace(self, base: type[BaseException]) -> dict[str, Any]:
         """What instances have besides if they are exceptions, derived from the builtin `base`.
@@ -226,7 +244,18 @@ class Attributes:
 
         show.__name__ = name
         show.__qualname__ = name
-        return show
+        if not is_async(self._caller):
+            return show
+
+        def show_here(self: Any) -> str:
+            handle = self._wsremote_handle
+            if handle is None:
+                return str(self.__dict__.get(REMOTE_TEXT, native(self)))
+            return label(self)
+
+        if name == "__str__" and native is object.__str__:
+            return spoken(self._caller, name, show)
+        return Spoken(show, show_here)
 
     def exiting(self, name: str, owner: Target) -> Any:
         """`__exit__`: the exception alone is sent, which has its class and traceback with it."""
@@ -245,7 +274,7 @@ class Attributes:
             return special(handle_of(self) or 0, name, (error,))
 
         forward.__name__ = forward.__qualname__ = name
-        return forward
+        return spoken(caller, name, forward)
 
     def own_reader(self, name: str) -> Callable[[Any], Any]:
         """Reads a name with two underscores of an instance; no message for who merely looks."""

@@ -20,6 +20,7 @@ from ..tree.introspection import is_name
 from ..tree.nodes import ClassNode, FunctionNode, Parameter, Signature
 from ..tree.signature import Annotation, Placeholder, to_inspect
 from .names import host_of
+from .spoken import spoken
 from .templates import WITH_FIRST, Role, given, template
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Functions:
             "_type": type,
             "_hide": hide_own_frames,
         }
+        self._caller = caller
         # What the bodies refer to. Not globals: these are the module's own, as at home.
         self._cells = {name: CellType(value) for name, value in values.items()}
         # The same for what gives an awaitable.
@@ -101,15 +103,14 @@ class Functions:
         """`__call__` of the class `owner`."""
         return self._from_node("call", node, owner, scope)
 
-    def special(
-        self, name: str, owner: Target, scope: dict[str, Any], qualname: str
-    ) -> FunctionType:
+    def special(self, name: str, owner: Target, scope: dict[str, Any], qualname: str) -> Any:
         """A special method of the class `owner`, of that qualified name, forwarded as such."""
         parameters = (_SELF, _ANYTHING[0])
         flow = "async" if name in AWAITED else ""
-        return self._make(
+        made = self._make(
             "special", parameters, name, owner, scope, f"{qualname}.{name}", flow=flow
         )
+        return spoken(self._caller, name, made)
 
     def constructor(self, node: ClassNode, scope: dict[str, Any]) -> FunctionType:
         """Calls the class that is its first argument; binds as the class's `__init__` does."""

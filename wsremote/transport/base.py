@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from ..errors import ConnectionLost
 
-__all__ = ["Closed", "Connection", "Owner"]
+__all__ = ["Closed", "Connection", "Landing", "Owner"]
 
 
 class Closed(NamedTuple):
@@ -45,6 +45,17 @@ class Connection(Protocol):
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """End the connection politely."""
+
+
+class Landing(Protocol):
+    """Where the last bytes of a large message go: its owner's final memory."""
+
+    @property
+    def view(self) -> memoryview:
+        """Writable, as long as what goes there."""
+
+    def landed(self) -> None:
+        """All of it is there. Again does no harm."""
 
 
 class Owner(Protocol):

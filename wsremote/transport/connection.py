@@ -26,15 +26,14 @@ import socket
 import struct
 import termios
 import threading
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from websockets.frames import CloseCode, Frame, Opcode
-from websockets.protocol import SEND_EOF, Side, State
+from websockets.protocol import SEND_EOF, Protocol, Side, State
 
 from ..errors import ConnectionLost
-from .base import Closed
+from .bulk import HEAD, LANDS_FROM, Bulk
 from .pipe import PlainPipe
 
 try:
@@ -43,20 +42,22 @@ except ImportError:  # a platform without the library's C extension
     from websockets.utils import apply_mask
 
 if TYPE_CHECKING:
-    from websockets.protocol import Protocol
-
-    from .base import Owner
+    from .base import Closed, Owner
     from .pipe import Pipe
     from .poller import Poller
 
 __all__ = ["SocketConnection"]
 
 logger = logging.getLogger("wsremote.transport")
+_library_logger = logging.getLogger("wsremote.transport.websockets")
 
 _FINAL_BINARY: Final = 0x80 | Opcode.BINARY
 _MASKED: Final = 0x80
 _SMALL: Final = 16 * 1024
 """Bytes asked of the kernel when no large frame is under way: Python allocates them first."""
+_TINY: Final = 479
+"""Bytes asked of the kernel while small messages come. With its header such a `bytes` has 512, the
+most that Python's own allocator gives: 0.6 µs of a small call, both sides together."""
 _LARGE: Final = 1024 * 1024
 _WAIT: Final = (0,)
 _DO_NOT_WAIT: Final = (socket.MSG_DONTWAIT,)
@@ -68,21 +69,31 @@ _SMALL_HEADERS: Final = {
 _BACKLOG_LIMIT: Final = 4 * 1024 * 1024
 """Bytes waiting for a slow reader before senders wait with them."""
 _KEYS_AT_ONCE: Final = 1024
-_GOODBYE: Final = 2.0
-"""Seconds that the other side has to close its half of a connection that was closed here."""
 
 
-class SocketConnection:
+class SocketConnection(Bulk):
     """One open WebSocket.
 
     Args:
         pipe: The bytes below, plain or TLS. Its socket is blocking.
-        protocol: The library's protocol object, after the opening handshake.
+        protocol: The library's protocol object, after the opening handshake. It is let go of, with
+            the headers that it has read: nothing is under way in it, and a new one is made for
+            what needs one. Most connections never do, which saves each 8 KB.
         max_size: Largest message accepted, bytes.
         received: Bytes that came behind the opening handshake.
     """
 
+    # A server has thousands of these that do nothing.
+    __slots__ = (
+        "__weakref__", "_ask", "_backlog", "_fragments",
+        "_head", "_is_plain", "_is_secured", "_keys", "_mask_bit", "_masks", "_pipe",
+        "_protocol", "_receive", "_send", "_sent", "_small_headers", "_timeout",
+        "_wanted", "attended", "inbox", "is_urgent", "max_size",
+        "owner", "poller", "reading", "resting",
+    )  # fmt: skip
+
     def __init__(self, pipe: Pipe, protocol: Protocol, *, max_size: int, received: bytes) -> None:
+        super().__init__()
         # The right to read. Held while a thread receives and handles what it received.
         # Re-entrant only because such a lock can tell an interrupted thread that it holds it.
         self.reading = threading.RLock()
@@ -96,6 +107,8 @@ class SocketConnection:
         self.resting = False
         # Whether the poller gives ticks to the owner.
         self.attended = False
+        # Whether what comes here goes ahead of connections that open, rest or end.
+        self.is_urgent = True
         # Largest message accepted. Raised once the other side has proved itself.
         self.max_size = max_size
         self.closed: Closed | None = None
@@ -107,7 +120,8 @@ class SocketConnection:
         self._pipe = pipe
         self._receive = pipe.receive
         self._send = pipe.send
-        self._protocol = protocol
+        # The library's, once there is something for it. Made and used under `_using_library`.
+        self._protocol: Protocol | None = None
         self._masks = protocol.side is Side.CLIENT
         # Of the frames that come: the mask bit of their second byte, and the length of
         # the header of a small one.
@@ -118,11 +132,11 @@ class SocketConnection:
         self._is_secured = not isinstance(pipe, PlainPipe)
         self._small_headers = _SMALL_HEADERS[_MASKED if self._masks else 0]
         # Unpredictable, and each used once (RFC 6455 section 10.3).
-        self._keys: deque[bytes] = deque()
+        self._keys: list[bytes] = []
         self._arrived: deque[bytes] = deque([received] if received else ())
         self._wanted = 0
         # Bytes to ask of the kernel next time.
-        self._ask = _SMALL
+        self._ask = _TINY
         self._fragments: list[bytes] = []
         # Whether nothing can be sent any more: also not what is left of the backlog.
         self._is_lost = False
@@ -133,11 +147,22 @@ class SocketConnection:
         self._sent: deque[int] = deque()
         self._backlog: deque[bytes | memoryview] = deque()
         self._backlog_size = 0
-        self._drained = threading.Condition(self._writing)
+        # Of `_writing`, made for the first that waits for room. Other threads look for it.
+        self._drained: threading.Condition | None = None
 
     def fileno(self) -> int:
         """The socket's descriptor; -1 once it is closed."""
         return self._pipe.fileno()
+
+    def _library(self) -> Protocol:
+        """The library's protocol object. Requires `_using_library`."""
+        if self._protocol is None:
+            side = Side.CLIENT if self._masks else Side.SERVER
+            protocol = Protocol(side, max_size=self.max_size, logger=_library_logger)
+            # At level DEBUG the library logs every frame.
+            protocol.debug = False
+            self._protocol = protocol
+        return self._protocol
 
     # ---- receiving -------------------------------------------------------------------
 
@@ -158,6 +183,8 @@ class SocketConnection:
             return inbox
         if self.closed is not None:
             raise ConnectionLost(*self.closed)
+        if self._arriving is not None:
+            return self._receive_landing(timeout)
         if self._arrived:
             # Half a frame; or whole ones, whose reader was interrupted before it parsed them:
             # nothing more may come until they are handled.
@@ -178,24 +205,37 @@ class SocketConnection:
             raise ConnectionLost(*self._closed()) from error
         self.activity += 1
         data = arrived[0]
+        size, mask_bit = len(data) - self._head, self._mask_bit
         # What nearly every reception is: one whole small frame, and nothing else.
         if (
-            len(data) > self._head
+            0 < size < 126
             and data[0] == _FINAL_BINARY
-            and data[1] == len(data) - self._head | self._mask_bit
-            and len(data) < self._head + 126
-            and len(arrived) == 1
+            and data[1] == size | mask_bit
             and self._is_plain
+            and len(arrived) == 1
         ):
-            inbox.append(apply_mask(data[6:], data[2:6]) if self._mask_bit else data[2:])
+            inbox.append(apply_mask(data[6:], data[2:6]) if mask_bit else data[2:])
             arrived.clear()
+            self._ask = _TINY
         elif not arrived[-1]:
             self._end_of_stream()
         else:
+            if len(data) == _TINY:
+                self._receive_rest()
             self._parse()
         if self._is_secured and self._pipe.has_decrypted:
             self._drain_decrypted()
         return inbox
+
+    def _receive_rest(self) -> None:
+        """Take what is behind the bytes that were asked for, if there is more."""
+        try:
+            self._arrived.extend(map(self._receive, (_SMALL,), _DO_NOT_WAIT))
+        except BlockingIOError:
+            pass  # it was just so long
+        except OSError as error:
+            # Said to who receives next: what has come before counts.
+            self._lost(error.strerror or type(error).__name__)
 
     def _set_timeout(self, timeout: float) -> None:
         """Have the kernel end a waiting recv: one system call a reception, not two."""
@@ -212,8 +252,8 @@ class SocketConnection:
 
     def _parse(self) -> None:
         """Turn what has arrived into messages, one frame after the other."""
-        while self._parse_plain():
-            if self._protocol.parser_exc is not None:
+        while (self._arriving is None or self._land()) and self._parse_plain():
+            if self._protocol is not None and self._protocol.parser_exc is not None:
                 # The library has refused a frame, and closed: what comes behind it means nothing.
                 self._arrived = deque()
                 return
@@ -221,11 +261,14 @@ class SocketConnection:
     def _parse_plain(self) -> bool:
         """The whole binary messages, up to one other frame. Whether there is more behind it."""
         arrived = self._arrived
+        if not arrived:
+            return False
         if self._wanted and sum(map(len, arrived)) < self._wanted:
             return False
         data = arrived[0] if len(arrived) == 1 else b"".join(arrived)
         mask_bit = self._mask_bit
-        start, end, found = 0, len(data), []
+        start, end = 0, len(data)
+        found: list[bytes] = []
         wanted = 0
         while end - start >= 2:
             first, second = data[start], data[start + 1]
@@ -242,6 +285,17 @@ class SocketConnection:
             refused = first & 0x70 or second & _MASKED != mask_bit or size > self.max_size
             if stop > end and (at > end or not refused):
                 wanted = stop - start
+                if size >= LANDS_FROM and self.landing is not None and self._is_plain:
+                    if at + HEAD > end:
+                        wanted = at + HEAD - start
+                    elif (begun := self._begin_landing(data, at, size)) is not None:
+                        arriving, skipped = begun
+                        rest = deque((data[at + skipped :],))
+                        self.inbox += found
+                        self._arrived = rest
+                        self._arriving = arriving
+                        self._wanted, self._ask = 0, _SMALL
+                        return True
                 break
             if first == _FINAL_BINARY and not refused and self._is_plain:
                 payload = data[at:stop]
@@ -253,40 +307,37 @@ class SocketConnection:
                 # No call in between: after an interrupt there, frames would be parsed twice.
                 self.inbox += found
                 self._arrived = rest
-                self._want(0)
+                self._wanted, self._ask = 0, _SMALL
                 self._parse_with_library(data[start:stop])
                 return stop < end and self.closed is None
         rest = deque((data[start:],)) if start < end else deque()
+        ask = _SMALL if wanted <= _SMALL else min(wanted, _LARGE)
         self.inbox += found
         self._arrived = rest
-        self._want(wanted)
+        # A frame of so many bytes has begun to arrive; 0 if none has.
+        self._wanted, self._ask = wanted, ask
         return False
-
-    def _want(self, size: int) -> None:
-        """A frame of `size` bytes has begun to arrive; 0 if none has."""
-        self._wanted = size
-        self._ask = _SMALL if size <= _SMALL else min(size, _LARGE)
 
     def _parse_with_library(self, data: bytes) -> None:
         """One whole frame that is not a whole binary message, or a violation."""
-        protocol = self._protocol
         try:
             with self._using_library:
+                protocol = self._library()
                 protocol.max_message_size = self.max_size
                 protocol.receive_data(data)
                 for event in protocol.events_received():
                     assert isinstance(event, Frame)
-                    self._handle_frame(event)
+                    self._handle_frame(protocol, event)
                 self._send_protocol_data()
                 self._is_plain = protocol.state is State.OPEN and protocol.current_size is None
         except BaseException:
             self.abort("interrupted while reading")
             raise
 
-    def _handle_frame(self, frame: Frame) -> None:
+    def _handle_frame(self, protocol: Protocol, frame: Frame) -> None:
         """A frame that the library has checked."""
         if frame.opcode is Opcode.TEXT:
-            self._protocol.fail(CloseCode.UNSUPPORTED_DATA, "wsremote messages are binary")
+            protocol.fail(CloseCode.UNSUPPORTED_DATA, "wsremote messages are binary")
         elif frame.opcode is Opcode.BINARY or frame.opcode is Opcode.CONT:
             self._fragments.append(bytes(frame.data))
             if frame.fin:
@@ -297,10 +348,11 @@ class SocketConnection:
         """The other side has closed its half of the stream."""
         self._arrived = deque()
         with self._using_library:
-            if self._protocol.state is not State.CLOSED:
+            if self._protocol is not None and self._protocol.state is not State.CLOSED:
                 self._protocol.receive_eof()
             self._lost("the other side is gone without a closing frame: killed or cut off")
-            self._send_protocol_data()
+            if self._protocol is not None:
+                self._send_protocol_data()
         if not self.inbox:
             raise ConnectionLost(*self._closed())
 
@@ -316,17 +368,37 @@ class SocketConnection:
             ConnectionLost: The connection is gone.
         """
         size = len(message)
-        header = self._small_headers[size] if size < 126 else self._header(size)
+        frame = self._small_headers[size] if size < 126 else self._header(size)
         if self._masks:
             try:
                 key = self._keys.pop()
             except IndexError:
                 key = self._draw_keys()
-            frame = header + key + apply_mask(message, key)
+            frame += key + apply_mask(message, key)
         else:
-            frame = header + message
+            frame += message
         with self._writing:
-            self._write(frame)
+            if self.closed is not None or self._backlog or self._is_secured:
+                self._write(frame)
+                return
+            size, sent = len(frame), -1
+            try:
+                # What the C call gives is stored with no call in between, and no end of a loop: an
+                # interrupt finds the frame unsent or its length noted.
+                for sent in map(self._send, (frame,), _DO_NOT_WAIT):  # noqa: B007
+                    pass
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                self._lost(error.strerror or type(error).__name__)
+                raise ConnectionLost(*self._closed()) from error
+            finally:
+                # Also when an interrupt comes out of the call: the frame is on its way.
+                # No call before it is counted: a call is where an interrupt can land.
+                if sent == size:
+                    self.messages_sent += 1
+                elif sent >= 0:
+                    self._note_sent(frame, sent)
 
     def _draw_keys(self) -> bytes:
         """Draw 1024 masking keys with one system call, and give one of them."""
@@ -384,9 +456,16 @@ class SocketConnection:
         """
         if self._backlog_size > _BACKLOG_LIMIT and not self.poller.is_current:
             with self._writing:
+                if self._drained is None:
+                    self._drained = threading.Condition(self._writing)
                 # Looked after again: who aborts the connection need not hold the lock and say so.
-                while not self._has_room():
+                while not self.has_room:
                     self._drained.wait(1.0)
+
+    def _say_drained(self) -> None:
+        """Wake those who wait for room. Requires `_writing`."""
+        if self._drained is not None:
+            self._drained.notify_all()
 
     @property
     def is_congested(self) -> bool:
@@ -396,7 +475,9 @@ class SocketConnection:
         """
         return self._backlog_size > 2 * _BACKLOG_LIMIT and not self._masks
 
-    def _has_room(self) -> bool:
+    @property
+    def has_room(self) -> bool:
+        """Whether a sender need not wait."""
         return self._backlog_size <= _BACKLOG_LIMIT or self.closed is not None
 
     def flush(self) -> bool:
@@ -405,25 +486,37 @@ class SocketConnection:
             try:
                 self._pipe.flush(socket.MSG_DONTWAIT)
                 while self._backlog and not self._is_lost:
-                    data = self._backlog[0]
-                    sent = self._pipe.send(data, socket.MSG_DONTWAIT)
-                    self._backlog_size -= sent
-                    if sent < len(data):
-                        self._backlog[0] = memoryview(data)[sent:]
+                    if not self._flush_one(memoryview(self._backlog[0])):
                         break
-                    self._backlog.popleft()
             except BlockingIOError:
                 return False
             except OSError as error:
                 self._lost(error.strerror or type(error).__name__)
             finally:
                 if self._backlog_size <= _BACKLOG_LIMIT:
-                    self._drained.notify_all()
+                    self._say_drained()
             if self.has_backlog:
                 return False
             if self.closed is not None:
                 self._shut_down(socket.SHUT_WR)
             return True
+
+    def _flush_one(self, data: memoryview) -> bool:
+        """Write the first of the backlog. Whether the kernel has taken all of it."""
+        sent, size = self._sent, len(data)
+        try:
+            sent.extend(map(self._send, (data,), _DO_NOT_WAIT))
+        finally:
+            # As in `_write`: noted within the C call, and no call until it is stored.
+            if sent:
+                count = sent[-1]
+                self._backlog_size -= count
+                if count < size:
+                    self._backlog[0] = data[count:]
+                else:
+                    del self._backlog[0]
+                sent.clear()
+        return count == size
 
     @property
     def has_backlog(self) -> bool:
@@ -441,90 +534,10 @@ class SocketConnection:
         return left + int(queued)
 
     def _send_protocol_data(self) -> None:
-        """Write what the library has to say: pongs and closing frames."""
-        for data in self._protocol.data_to_send():
+        """Write what the library has to say: pongs, closing frames. Requires `_using_library`."""
+        for data in self._library().data_to_send():
             if data is SEND_EOF or data == SEND_EOF:
                 self._lost("closed")
             elif self.closed is None:
                 with self._writing:
                     self._write(data)
-
-    # ---- closing ---------------------------------------------------------------------
-
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        """Send a closing frame and end the connection; what was sent before it arrives."""
-        # A control frame has 125 bytes (RFC 6455 section 5.5), two of them for the code.
-        reason = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore")
-        with self._using_library, self._writing:
-            if self.closed is not None:
-                return
-            if self._protocol.state is State.OPEN:
-                self._protocol.send_close(code, reason)
-                try:
-                    self._write(b"".join(self._protocol.data_to_send()))
-                except ConnectionLost:
-                    return
-            self.closed = Closed(code, reason)
-            self._drained.notify_all()
-            if not self.has_backlog:
-                # The other side reads to the end and closes; a close() here would reset the
-                # connection if it had sent something, and lose what it has not read yet.
-                self._shut_down(socket.SHUT_WR)
-        # A peer that does not close its half must not keep the descriptor.
-        self.poller.remind(time.monotonic() + _GOODBYE, self._give_up)
-
-    def _give_up(self) -> None:
-        self.abort("closed")
-
-    def discard(self) -> bool:
-        """Throw away what comes behind our close. False when nothing more can come.
-
-        Only for the holder of `reading`.
-        """
-        self._arrived.clear()
-        try:
-            return not self._is_lost and bool(self._receive(_LARGE, socket.MSG_DONTWAIT))
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-
-    def abort(self, reason: str) -> None:
-        """End the connection now, with nothing said."""
-        self._lost(reason)
-
-    def _lost(self, reason: str) -> None:
-        """Note how the connection ended, once, and free the socket's two directions."""
-        if self.closed is None:
-            close = self._protocol.close_rcvd or self._protocol.close_sent
-            if close is not None:
-                self.closed = Closed(int(close.code), close.reason)
-            else:
-                self.closed = Closed(int(CloseCode.ABNORMAL_CLOSURE), reason)
-        self._is_lost = True
-        self._shut_down(socket.SHUT_RDWR)
-
-    def _shut_down(self, how: int) -> None:
-        try:
-            self._pipe.socket.shutdown(how)
-        except OSError as error:
-            logger.debug("! shutdown: %s", error)
-
-    def _closed(self) -> Closed:
-        assert self.closed is not None
-        return self.closed
-
-    def forked(self) -> None:
-        """This is a forked child: the connection is the parent's, and nothing is sent here."""
-        self.closed = Closed(int(CloseCode.ABNORMAL_CLOSURE), "this process was forked")
-        self._is_lost = True
-        self._using_library = threading.RLock()
-        self._writing = threading.Lock()
-        self._drained = threading.Condition(self._writing)
-
-    def free(self) -> None:
-        """Close the socket. Only for the poller, or where none watches it."""
-        # Nobody is inside a write, whose descriptor may soon be that of another connection.
-        with self._writing:
-            self._pipe.close()
-            self._drained.notify_all()

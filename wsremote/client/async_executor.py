@@ -1,0 +1,151 @@
+"""`submit`, `map` and `shutdown` of an async session: futures of its loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Final
+
+from .async_answering import Place, placed
+from .executor import SessionExecutor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+
+    from .async_driver import AsyncDriver
+
+__all__ = ["AsyncExecutor"]
+
+_AHEAD: Final = 512
+"""Calls of `map` that are made before the first of them is asked for."""
+
+
+class AsyncExecutor:
+    """The part of an async session that makes calls which nobody awaits yet."""
+
+    _driver: AsyncDriver
+    _check_remote: Any = SessionExecutor._check_remote
+    _is_remote: Any = SessionExecutor._is_remote
+
+    def __init__(self) -> None:
+        # The calls that were submitted and have not ended.
+        self._submitted: set[asyncio.Task[Any]] = set()
+        self._is_shut = False
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> asyncio.Task[Any]:
+        """Call a function, class or method of the server, and go on without waiting for it.
+
+        Submitted calls run beside each other on the server, on up to `--max-workers` threads of
+        the session, in no order. What is async there is a task of the session's lane.
+
+        Args:
+            fn: A function, class, method or callable object of the server.
+            args: Its positional arguments. They are sent in the next turn of the loop.
+            kwargs: Those by name.
+
+        Returns:
+            The future of the call, a task of the loop.
+
+        Raises:
+            TypeError: `fn` is nothing of the server's.
+            RuntimeError: `shutdown` was called.
+            SessionClosed: The session is over.
+        """
+        driver = self._driver
+        if self._is_shut:
+            raise RuntimeError("cannot submit a call after shutdown: the session takes no more")
+        if driver.closed_because is not None:
+            raise driver._over()
+        self._check_remote(fn)
+        made: Coroutine[Any, Any, Any] = fn(*args, **kwargs)
+        context = copy_context()
+        context.run(placed.set, Place(driver, None, True))
+        task: asyncio.Task[Any] = driver.loop.create_task(made, context=context)
+        self._submitted.add(task)
+        task.add_done_callback(self._submitted.discard)
+        return task
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+    ) -> AsyncIterator[Any]:
+        """Call `fn` for each item, or tuple of items, many calls at a time; results in order.
+
+        The input is read as results are taken, a few hundred items ahead: it may be infinite.
+
+        Args:
+            fn: As for `submit`.
+            iterables: Of the arguments; it ends with the shortest.
+            timeout: Seconds from now until each result has to be there; None for no such bound.
+            chunksize: As of other executors: the calls of one turn leave together all the same.
+
+        Returns:
+            An asynchronous iterator of the results. An exception of a call is raised in its place;
+            the calls that are under way are cancelled then, or when the iterator is dropped.
+
+        Raises:
+            TypeError: `fn` is nothing of the server's.
+            TimeoutError: By the iterator; a result was not there in time.
+            ValueError: `chunksize` is below one.
+        """
+        if chunksize < 1:
+            raise ValueError(f"a message cannot have {chunksize} calls: chunksize is 1 or more")
+        if self._is_shut:
+            raise RuntimeError("cannot map after shutdown: the session takes no more calls")
+        self._check_remote(fn)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        items = zip(*iterables, strict=False)
+        return self._mapped(fn, items, deadline, max(_AHEAD, 2 * chunksize))
+
+    async def _mapped(
+        self,
+        fn: Callable[..., Any],
+        items: Iterator[tuple[Any, ...]],
+        deadline: float | None,
+        ahead: int,
+    ) -> AsyncIterator[Any]:
+        made: deque[asyncio.Task[Any]] = deque()
+        failure: BaseException | None = None
+        has_more = True
+        try:
+            while True:
+                while has_more and len(made) < ahead and not (made and made[0].done()):
+                    try:
+                        made.append(self.submit(fn, *next(items)))
+                    except StopIteration:
+                        has_more = False
+                    except Exception as error:
+                        # The results of what came before it come before it.
+                        failure, has_more = error, False
+                if not made:
+                    break
+                if deadline is not None and not made[0].done():
+                    remaining = max(0.0, deadline - time.monotonic())
+                    await asyncio.wait([made[0]], timeout=remaining)
+                    if not made[0].done():
+                        raise TimeoutError("a call of map has not ended in time")
+                yield await made.popleft()
+            if failure is not None:
+                raise failure
+        finally:
+            for task in made:
+                task.cancel()
+
+    async def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls with `submit` and `map`. The session itself goes on: `close` ends it.
+
+        Args:
+            wait: Return when all that were submitted have ended.
+            cancel_futures: Cancel those that have not ended.
+        """
+        self._is_shut = True
+        if cancel_futures:
+            for task in list(self._submitted):
+                task.cancel()
+        if wait and self._submitted:
+            await asyncio.wait(list(self._submitted))

@@ -1,0 +1,388 @@
+"""Pipelines of async sessions: blocks whose calls give promises at once, and leave together.
+
+As `pipelines`, which waits where this awaits: one task takes the calls of a block to the
+server in order, in batches, of which two may be without an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import weakref
+from collections import deque
+from contextvars import Token, copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from ..codec.writeback import containers_of
+from ..errors import CallCancelled, ConnectionLost, EncodeError, RemoteProtocolError
+from ..protocol.messages import AWAIT, KEEP, Cancel, Exec, Op
+from ..protocol.operators import WHOLE
+from .async_caller import AsyncCaller, deferring
+from .async_calls import Answer
+from .async_promises import AsyncPromise
+from .batching import AT_ONCE, Batcher
+from .reporting import warn_too_large
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ..protocol.messages import Target
+    from .async_driver import AsyncDriver
+
+__all__ = ["AsyncPipeline"]
+
+_MOST_BATCHES: Final = 2
+"""Batches that may be without an answer."""
+
+_ASK: Final = int(Op.ASK)
+_CALL: Final = int(Op.CALL)
+_METHOD: Final = int(Op.METHOD)
+_GET: Final = int(Op.GET)
+_SPECIAL: Final = int(Op.SPECIAL)
+
+_DEFERRED: Final = frozenset(["__neg__", "__pos__", "__abs__", "__invert__", "__getitem__"])
+
+
+class AsyncPipeline:
+    """A block whose calls are not awaited. `AsyncSession.pipeline` gives one.
+
+    Args:
+        driver: Of the session.
+
+    Attributes:
+        dropped: The calls whose promises nobody has any more.
+    """
+
+    def __init__(self, driver: AsyncDriver) -> None:
+        self._driver = driver
+        self.dropped: deque[int] = deque()
+        self._batcher = Batcher(driver, 0, None)
+        self._token: Token[AsyncPipeline | None] | None = None
+        self._is_active = False
+        # Calls that have not left, each with its buffers and what takes its answer; and what they
+        # need until they have run.
+        self._calls: deque[tuple[list[Any], list[int] | None, Answer]] = deque()
+        self._needed: dict[int, Any] = {}
+        self._containers: dict[int, list[Any]] = {}
+        # The calls of the batches that have no answer, by the call that is answered behind them.
+        self._batches: dict[int, list[int]] = {}
+        # What came of calls that were answered: faults, and changes of arguments.
+        self._answers: dict[int, Answer] = {}
+        self._raised: dict[int, BaseException] = {}
+        self._seen: set[int] = set()
+        # The attribute that was named last, of what, and its name: it may be called next.
+        self._named: tuple[AsyncPromise, AsyncPromise, str] | None = None
+        self._promises: weakref.WeakValueDictionary[int, AsyncPromise] = (
+            weakref.WeakValueDictionary()
+        )
+        # Takes the calls to the server.
+        self._carrier: asyncio.Task[None] | None = None
+
+    def is_of(self, driver: AsyncDriver) -> bool:
+        """Whether it takes the calls of a session."""
+        return driver is self._driver
+
+    # ---- the block -------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        driver = self._driver
+        if self._token is not None:
+            raise RuntimeError("a pipeline has one block: session.pipeline() gives another")
+        if driver.closed_because is not None:
+            raise driver._over()
+        lane, parent = await driver.lane_here()
+        self._batcher = Batcher(driver, lane, parent)
+        AsyncCaller.has_pipelines = True
+        self._token, self._is_active = deferring.set(self), True
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Await the end of the calls.
+
+        Raises:
+            BaseException: What the first call has raised that nobody has seen.
+        """
+        assert self._token is not None
+        deferring.reset(self._token)
+        self._is_active = False
+        if kind is None:
+            self._send_named()
+        else:
+            self._drop(f"the block of its pipeline was left by {kind.__name__}")
+        if kind is not None and not issubclass(kind, Exception):
+            self._cancel()
+            return
+        try:
+            await self._all_ended()
+        except asyncio.CancelledError:
+            self._drop("its task was cancelled")
+            self._cancel()
+            raise
+        errors = self._errors()
+        if errors:
+            first = errors[0] if error is None else error
+            for other in errors[error is None :]:
+                first.add_note(
+                    f"another call of the pipeline failed: {type(other).__name__}: {other}"
+                )
+            if error is None:
+                raise first
+
+    def _drop(self, why: str) -> None:
+        """The block is left: what has not been sent never is."""
+        for entry, transfers, _ in self._calls:
+            if transfers:
+                self._driver._withdraw_buffers(transfers)
+            if (promise := self._promises.get(entry[0])) is not None:
+                promise._wsremote_error = CallCancelled(f"it was never started: {why}")
+        self._calls.clear()
+
+    def _cancel(self) -> None:
+        """Nobody waits for the calls that were sent."""
+        # The last first: else they would run when those before them are interrupted.
+        for call in reversed([call for calls in self._batches.values() for call in calls]):
+            with contextlib.suppress(ConnectionLost):
+                self._driver.send(Cancel, call)
+        if self._carrier is not None:
+            self._carrier.cancel()
+
+    # ---- calls -----------------------------------------------------------------------
+
+    def take(
+        self,
+        op: int,
+        target: Target,
+        name: str | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        kept: object,
+    ) -> AsyncPromise | None:
+        """A call that the block makes: a promise; None of what has to be awaited."""
+        kind = op % AWAIT
+        if kind == _SPECIAL:
+            assert name is not None
+            whole = name[2:-2]
+            if whole in WHOLE and whole[:1] != "i":
+                name = whole
+            elif name not in _DEFERRED:
+                return None
+        elif kind not in (_CALL, _METHOD, _GET):
+            return None
+        self._send_named()
+        return self._made(op, target, name, args, kwargs, kept)
+
+    def _made(
+        self,
+        op: int,
+        target: Target,
+        name: str | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        receiver: object,
+    ) -> AsyncPromise:
+        driver = self._driver
+        containers = containers_of(args, kwargs or {}, too_large=warn_too_large)
+        payload, buffers = driver.codec.encode_call(args, kwargs or {})
+        driver._check_size(f"what {name or target} is called with", payload, buffers)
+        call = next(driver._call_numbers)
+        self._needed[call] = receiver, args, kwargs
+        if containers:
+            self._containers[call] = containers
+        answer = Answer(driver, call, (target, name))
+        answer.sent, answer.lane = True, self._batcher.lane
+        answer.add_done_callback(partial(self._on_answer, call), context=copy_context())
+        transfers = driver._send_buffers(buffers) if buffers else None
+        self._calls.append(([call, op + KEEP, target, name, payload], transfers, answer))
+        promise = AsyncPromise(self, call)
+        self._promises[call] = promise
+        self._carry_on()
+        return promise
+
+    def _on_answer(self, call: int, answer: Answer) -> None:
+        """A call was answered all the same: it has failed, or changed its arguments."""
+        self._answers[call] = answer
+
+    def _carry_on(self) -> None:
+        if self._carrier is None or self._carrier.done():
+            self._carrier = self._driver.loop.create_task(self._carry())
+
+    async def _carry(self) -> None:
+        """Take the calls to the server, as it has done with those before."""
+        driver, batcher, calls = self._driver, self._batcher, self._calls
+        room = driver.poller_of_loop.room
+        while calls:
+            await room(lambda: len(self._batches) >= _MOST_BATCHES and not driver.closed)
+            if driver.closed_because is not None:
+                return
+            numbers: list[int] = []
+            while calls and len(numbers) < AT_ONCE:
+                entry, transfers, answer = calls.popleft()
+                numbers.append(entry[0])
+                driver._calls[entry[0]] = answer
+                if transfers is None:
+                    batcher.add(entry)
+                    continue
+                self._send(batcher)
+                lane = batcher.lane, batcher.parent
+                await driver.send_behind(Exec, transfers, entry[0], *lane, *entry[1:], transfers)
+            barrier = Answer(driver, next(driver._call_numbers), ("", "the end of a batch"))
+            barrier.sent = True
+            barrier.add_done_callback(self._batch_ended, context=copy_context())
+            driver._calls[barrier.call] = barrier
+            self._batches[barrier.call] = numbers
+            batcher.add([barrier.call, _ASK, 0, None, []])
+            self._send(batcher)
+
+    @staticmethod
+    def _send(batcher: Batcher) -> None:
+        with contextlib.suppress(ConnectionLost):  # the session is over, as every call says
+            while batcher.send(AT_ONCE + 1):
+                pass
+
+    def _batch_ended(self, barrier: Answer) -> None:
+        """The calls of a batch have ended: those that are not answered have not failed."""
+        for call in self._batches.pop(barrier.call, ()):
+            self._driver._calls.pop(call, None)
+            self._needed.pop(call, None)
+        self._driver._forget_acknowledged()
+        self._release()
+        self._driver.poller_of_loop.wake()
+
+    def _release(self) -> None:
+        """Tell the server of the promises that nobody has any more, as far as they have run."""
+        for _ in range(len(self.dropped)):
+            call = self.dropped.popleft()
+            if call in self._needed:
+                self.dropped.append(call)
+            else:
+                self._driver.release(-call, 1)
+
+    async def _all_ended(self) -> None:
+        """Await the end of all calls that were made."""
+        driver = self._driver
+        if self._carrier is not None:
+            await asyncio.wait([self._carrier])
+        await driver.poller_of_loop.room(lambda: bool(self._batches) and not driver.closed)
+        if self._batches:
+            raise driver._over("; whether its calls were executed is not known")
+        self._release()
+
+    # ---- errors ----------------------------------------------------------------------
+
+    def _errors(self) -> list[BaseException]:
+        """What calls have raised that nobody has seen. Applies what they changed in arguments."""
+        for call in sorted(self._answers):
+            self._read(call)
+        unseen = [call for call in sorted(self._raised) if call not in self._seen]
+        self._seen.update(unseen)
+        return [self._raised[call] for call in unseen]
+
+    def _read(self, call: int) -> None:
+        try:
+            self._driver.taken(self._answers.pop(call), self._containers.pop(call, []))
+        except BaseException as error:
+            self._raised[call] = error
+            if (promise := self._promises.get(call)) is not None:
+                promise._wsremote_error = error
+
+    # ---- for promises ----------------------------------------------------------------
+
+    async def ask(self, promise: AsyncPromise) -> Any:
+        """The value of a promise.
+
+        Raises:
+            BaseException: Whatever its call raised, or the first on which it depends.
+        """
+        self._send_named()
+        if promise._wsremote_error is None:
+            if self._carrier is not None:
+                await asyncio.wait([self._carrier])
+            call = promise._wsremote_call
+            value, _, failed = await self._driver.inner(_ASK, -call, None, ([],), None)
+            if failed is None:
+                return value
+            await self._all_ended()
+            self._errors_seen(failed)
+            promise._wsremote_error = self._raised.get(failed) or RemoteProtocolError(
+                f"call {failed} has not failed"
+            )
+        raise promise._wsremote_error
+
+    def _errors_seen(self, call: int) -> None:
+        if call in self._answers:
+            self._read(call)
+        self._seen.add(call)
+
+    def handle_of(self, promise: AsyncPromise, driver: object) -> int:
+        """What names a promise in the arguments of a call.
+
+        Raises:
+            EncodeError: The call cannot know it.
+            BaseException: There is no value, since its call has failed.
+        """
+        if driver is not self._driver:
+            raise EncodeError("a promise of another session: await it, and pass its value")
+        self._send_named()
+        if promise._wsremote_error is not None:
+            raise promise._wsremote_error
+        if self._is_active and deferring.get() is not self:
+            raise EncodeError(
+                "a promise of a pipeline whose block goes on: await it, and pass its value"
+            )
+        return -promise._wsremote_call
+
+    def attribute(self, promise: AsyncPromise, name: str) -> AsyncPromise:
+        """`promise.name`: another promise, which is asked for unless it is called next."""
+        self._check_here()
+        self._send_named()
+        made = AsyncPromise(self, 0)
+        self._named = made, promise, name
+        return made
+
+    def _send_named(self) -> None:
+        """The attribute that was named is no method that is called next: it is asked for."""
+        if self._named is None:
+            return
+        (made, promise, name), self._named = self._named, None
+        asked = self._made(_GET, -promise._wsremote_call, name, (), None, promise)
+        made._wsremote_call, asked._wsremote_call = asked._wsremote_call, 0
+        self._promises[made._wsremote_call] = made
+
+    def call_promise(
+        self, promise: AsyncPromise, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> AsyncPromise:
+        """`promise(...)`: of an attribute that was just named, a method."""
+        named = self._named
+        if named is not None and named[0] is promise:
+            self._check_here()
+            self._named = None
+            target = -named[1]._wsremote_call
+            return self._made(_METHOD, target, named[2], args, kwargs or None, named[1])
+        return self.use(promise, _CALL, None, args, kwargs or None)
+
+    def use(
+        self,
+        promise: AsyncPromise,
+        op: int,
+        name: str | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+    ) -> AsyncPromise:
+        """Do something with a promise: a call of the block."""
+        self._check_here()
+        self._send_named()
+        if op == _SPECIAL and name is not None and name[2:-2] in WHOLE:
+            name = name[2:-2]
+        return self._made(op, -promise._wsremote_call, name, args, kwargs, promise)
+
+    def _check_here(self) -> None:
+        if deferring.get() is not self:
+            raise TypeError(
+                "a promise is used outside of the block of its pipeline: await it first"
+            )

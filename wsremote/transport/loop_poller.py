@@ -1,0 +1,236 @@
+"""What `Poller` does for blocking sessions, by an event loop and in its thread.
+
+A connection is always watched here, and read by nobody else while it is: so there is no hot
+and no cold. What the loop's callback receives it hands to the connection's owner, and lets
+the owner go on with it when the right to read is free again.
+
+Any thread may call; what has to be said to the loop is said in its thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import weakref
+from asyncio import _get_running_loop
+from typing import TYPE_CHECKING, Final, Protocol
+
+from ..errors import ConnectionLost
+from .base import Owner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .connection import SocketConnection
+
+__all__ = ["LoopOwner", "LoopPoller"]
+
+logger = logging.getLogger("wsremote.transport")
+
+TICK: Final = 0.01
+"""Seconds from a reception to the look at what it has made due."""
+
+
+class LoopOwner(Owner, Protocol):
+    """The owner of a connection that an event loop watches."""
+
+    def after_messages(self) -> None:
+        """Go on with what `on_messages` has received: run tasks, write output, call back."""
+
+
+class LoopPoller:
+    """Watches sockets by an event loop.
+
+    Args:
+        loop: Which runs now, in the calling thread or another.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._connections: dict[int, SocketConnection] = {}
+        # Descriptors that the loop watches for room to write.
+        self._writing: set[int] = set()
+        # Tasks that wait for room in the backlog of a connection, or for another connection.
+        self._waiting: list[asyncio.Future[None]] = []
+        # Whether a tick is due, and what each connection had received at the last one.
+        self._is_ticking = False
+        self._seen: dict[SocketConnection, int] = {}
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the calling thread is the loop's, which must not wait."""
+        return _get_running_loop() is self.loop
+
+    # ---- of Poller, from any thread --------------------------------------------------
+
+    def submit(self, request: Callable[[], None]) -> None:
+        """Have `request()` called in the loop's thread, soon. Not if the loop is closed."""
+        call = self.loop.call_soon if self.is_current else self.loop.call_soon_threadsafe
+        try:
+            call(request)
+        except RuntimeError as error:
+            logger.debug("! %s", error)
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> None:
+        """Have `callback()` called in the loop's thread at `when` (monotonic seconds)."""
+        if self.is_current:
+            self.loop.call_later(max(0.0, when - time.monotonic()), callback)
+        else:
+            self.submit(lambda: self.call_at(when, callback))
+
+    def remind(self, when: float, method: Callable[[], None]) -> None:
+        """Like `call_at`, if the object of the method is still alive then: it is not kept."""
+        reference = weakref.WeakMethod(method)
+
+        def call() -> None:
+            if (alive := reference()) is not None:
+                alive()
+
+        self.call_at(when, call)
+
+    def watch(self, connection: SocketConnection) -> None:
+        """Watch a connection from now on. It has its owner, a `LoopOwner`."""
+        connection.poller = self  # type: ignore[assignment]
+        connection.resting = True
+        if self.is_current:
+            self._watch(connection)
+        else:
+            self.submit(lambda: self._watch(connection))
+
+    def heat(self, connection: SocketConnection) -> None:
+        """Nothing: the loop watches all the same."""
+
+    def rest(self, connection: SocketConnection) -> None:
+        """Nothing but what is due of the connection: the loop watches all the same."""
+        self.submit(lambda: self._readable(connection))
+
+    def attend(self, connection: SocketConnection) -> None:
+        """Give the owner of a connection a tick."""
+        self.submit(self._follow)
+
+    def rearm(self, connection: SocketConnection) -> None:
+        """There is something to write: see that the loop says when there is room."""
+        if not connection.has_backlog:
+            return
+        if self.is_current:
+            self._want_room(connection)
+        else:
+            self.submit(lambda: self._want_room(connection))
+
+    # ---- of tasks of the loop --------------------------------------------------------
+
+    async def room(self, is_full: Callable[[], bool]) -> None:
+        """Wait while there is no room: until `is_full()` is false.
+
+        It is asked again when a connection has written much of its backlog, or `wake()` is called.
+        """
+        while is_full():
+            future = self.loop.create_future()
+            self._waiting.append(future)
+            await future
+
+    def wake(self) -> None:
+        """Something has changed for the tasks that wait for room. From any thread."""
+        if not self._waiting:
+            return
+        if not self.is_current:
+            self.submit(self.wake)
+            return
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    # ---- in the loop's thread --------------------------------------------------------
+
+    def _watch(self, connection: SocketConnection) -> None:
+        descriptor = connection.fileno()
+        if descriptor < 0:
+            return
+        self._connections[descriptor] = connection
+        self._seen[connection] = -1
+        self.loop.add_reader(descriptor, self._readable, connection)
+        # What came behind the opening, of which no kernel tells.
+        self._readable(connection)
+        if connection.has_backlog:
+            self._want_room(connection)
+        # It may be what others have waited for.
+        self.wake()
+
+    def _readable(self, connection: SocketConnection) -> None:
+        """Receive what is there, hand it over, and let its owner go on."""
+        if connection not in self._seen or not connection.reading.acquire(blocking=False):
+            return  # who attaches another connection looks at this one
+        lost: ConnectionLost | None = None
+        try:
+            if connection.closed is None or connection.inbox:
+                connection.receive(0)
+                connection.owner.on_messages()
+            elif not connection.discard():
+                lost = ConnectionLost(*connection.closed)
+        except ConnectionLost as error:
+            lost = error
+        except Exception as error:
+            logger.exception("! while handling a message")
+            connection.abort("internal error")
+            lost = ConnectionLost(1011, str(error))
+        finally:
+            connection.reading.release()
+        if not self._is_ticking:
+            self._follow()
+        if lost is not None:
+            self.drop(connection, lost)
+        owner: LoopOwner = connection.owner  # type: ignore[assignment]
+        owner.after_messages()
+
+    def _want_room(self, connection: SocketConnection) -> None:
+        descriptor = connection.fileno()
+        if self._connections.get(descriptor) is connection and descriptor not in self._writing:
+            self._writing.add(descriptor)
+            self.loop.add_writer(descriptor, self._writable, connection)
+
+    def _writable(self, connection: SocketConnection) -> None:
+        """The kernel takes more of the backlog."""
+        if connection.flush():
+            self._want_no_room(connection.fileno())
+        self.wake()
+
+    def _want_no_room(self, descriptor: int) -> None:
+        if descriptor in self._writing:
+            self._writing.discard(descriptor)
+            self.loop.remove_writer(descriptor)
+
+    def drop(self, connection: SocketConnection, error: ConnectionLost) -> None:
+        """A connection is lost: tell its owner, and free it. In the loop's thread."""
+        descriptor = connection.fileno()
+        self._seen.pop(connection, None)
+        if self._connections.get(descriptor) is connection:
+            del self._connections[descriptor]
+            self.loop.remove_reader(descriptor)
+            self._want_no_room(descriptor)
+        try:
+            connection.owner.on_lost(error)
+        except Exception:
+            logger.exception("! while a connection was lost")
+        connection.free()
+        self.wake()
+
+    def _follow(self) -> None:
+        """See that there is a tick."""
+        if not self._is_ticking:
+            self._is_ticking = True
+            self.loop.call_later(TICK, self._tick)
+
+    def _tick(self) -> None:
+        """Have what is due sent; again as long as something comes."""
+        self._is_ticking, now = False, time.monotonic()
+        for connection, seen in list(self._seen.items()):
+            try:
+                more = connection.owner.on_tick(now)
+            except Exception:
+                logger.exception("! in a tick")
+                more = False
+            self._seen[connection] = connection.activity
+            if more or connection.activity != seen:
+                self._follow()
