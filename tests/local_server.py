@@ -17,7 +17,7 @@ from wsremote.client.opening import poller as client_poller
 from wsremote.codec import wire
 from wsremote.codec.values import ValueCodec
 from wsremote.errors import ConnectionLost
-from wsremote.protocol.messages import Exec, Fault, Message, Op, Result
+from wsremote.protocol.messages import Exec, Fault, Message, Op, Ping, Pong, Result
 from wsremote.server.config import Limits, ServerConfig
 from wsremote.server.server import Server
 from wsremote.transport.poller import Poller
@@ -55,6 +55,15 @@ def wait(name):
 
 def repeat(size):
     return "x" * size
+
+def count_to(size):
+    return list(range(size))
+
+def size_behind(name, value):
+    "The size of a value, when a door is open."
+    while not door(name).wait(0.005):
+        pass
+    return len(value)
 
 def print_and_wait(name):
     sys.stdout.write("printed")
@@ -176,10 +185,12 @@ def barrier(poller: Poller) -> None:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, limits: Limits = BRIEF, **settings: Any) -> Iterator[Local]:
-    """Serve `SOURCE`, under a name of its own; a session that loses its connection ends soon."""
+def serving(
+    folder: Path, limits: Limits = BRIEF, source: str = SOURCE, **settings: Any
+) -> Iterator[Local]:
+    """Serve a module, under a name of its own; a session that loses its connection ends soon."""
     name = next(_names)
-    (folder / f"{name}.py").write_text(SOURCE)
+    (folder / f"{name}.py").write_text(source)
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     server = Server([name], ServerConfig(port=0, token=TOKEN, limits=limits, **settings))
@@ -234,6 +245,8 @@ class RawClient:
         message = self._inbox.pop(0)
         if isinstance(message, tuple) and message._fields[0] == "seq":
             self.received = message[0]
+        elif isinstance(message, Ping):
+            self.send(Pong(message.token, self.received))
         return message
 
     def answer(self) -> tuple[int, Any]:

@@ -16,6 +16,7 @@ from wsremote.codec.carried import content_base, content_of
 from wsremote.codec.contents import kind_of
 from wsremote.errors import SessionClosed
 from wsremote.protocol.operators import SPECIALS
+from wsremote.protocol.pulling import STEP
 from wsremote.server.browsing import Browsing
 from wsremote.server.policy import Policy
 from wsremote.shallow.metaclass import ShallowClass
@@ -304,6 +305,12 @@ class LocalCaller:
             return SPECIALS[name](on, *args)
 
         return self._run("special", target, name, run, args)
+
+    def pull(self, handle: int, args: tuple[Any, ...]) -> Any:
+        return [STEP, args[1], [self.special(handle, "__next__", ())]]
+
+    def unread(self, handle: int, used: int) -> None:
+        raise NotImplementedError
 
     def load(self, data: bytes) -> Any:
         return self.here(pickle.loads(data))

@@ -20,7 +20,7 @@ FILES = {
 FLOORS = {
     **dict.fromkeys(["errors", "version"], 0),
     **dict.fromkeys(["protocol", "tree", "transport"], 1),
-    **dict.fromkeys(["codec"], 2),
+    **dict.fromkeys(["codec", "streaming"], 2),
     **dict.fromkeys(["shallow", "channel"], 3),
     **dict.fromkeys(["client", "server"], 4),
     **dict.fromkeys(["", "__main__", "api", "banner", "cli", "naming"], 5),

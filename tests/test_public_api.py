@@ -13,7 +13,10 @@ import wsremote
 from wsremote import errors
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
-API = {"InfoTree", "Session", "connect", "inout", "ref", "ship"}
+API = {
+    *("AsyncSession", "InfoTree", "Progress", "Session", "connect", "connect_async"),
+    *("ahead", "inout", "ref", "ship"),
+}
 
 
 def test_all_is_the_settled_api() -> None:
@@ -34,9 +37,10 @@ def test_every_error_has_the_base_class() -> None:
         assert issubclass(getattr(wsremote, name), wsremote.WsRemoteError), name
 
 
-def test_public_methods_of_a_session_are_annotated_and_documented() -> None:
+@pytest.mark.parametrize("face", [wsremote.Session, wsremote.AsyncSession])
+def test_public_methods_of_a_session_are_annotated_and_documented(face: type) -> None:
     """What a user finds with Tab on a session explains itself."""
-    for name, member in inspect.getmembers(wsremote.Session):
+    for name, member in inspect.getmembers(face):
         if not name.startswith("_") and inspect.isfunction(member):
             assert member.__doc__, name
             assert "return" in member.__annotations__, name

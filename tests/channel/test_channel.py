@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from wsremote.channel.channel import Channel, transfers_of
+from wsremote.channel.channel import Channel, NotTaken, transfers_of
 from wsremote.codec import wire
 from wsremote.errors import ConnectionLost, RemoteProtocolError
-from wsremote.protocol.messages import Cancel, Chunk, Exec, Message, Op, Result
-from wsremote.protocol.transfers import CHUNK_SIZE, Transfers
+from wsremote.protocol.messages import Cancel, Chunk, Exec, Message, Op, Ping, Pong, Result
+from wsremote.protocol.transfers import CHUNK_SIZE, Transfers, refusal, withdrawal
 
 PATIENCE = 20.0
 
@@ -28,6 +29,10 @@ class Line:
         self.left = messages
         self.sent: list[Message] = []
         self.messages_sent = 0
+        # Told of each message.
+        self.on_sent: Callable[[bytes], None] = lambda data: None
+        # Takes the answers to pings.
+        self.answer: Callable[[Pong], None] | None = None
         # Set when it has taken its last message.
         self.ended = threading.Event()
 
@@ -39,9 +44,27 @@ class Line:
         self.left -= 1
         self.messages_sent += 1
         self.sent += wire.read(data)
+        self.on_sent(data)
+        if isinstance(self.sent[-1], Ping) and self.answer is not None:
+            ping = self.sent.pop()
+            self.left += 1
+            self.answer(Pong(ping.token, 0))
 
-    def wait_for_room(self) -> None:
-        """There is room."""
+    def send_large(self, head: bytes, data: memoryview) -> None:
+        """Take a message of two parts."""
+        self.send(head + data)
+
+    def wait_for_silence(self) -> None:
+        """Nothing waits."""
+
+    def stir(self) -> None:
+        """Nothing waits."""
+
+    def be_read(self) -> None:
+        """What it has is given at once."""
+
+    def own_backlog(self) -> None:
+        """Nothing waits."""
 
     @property
     def calls(self) -> list[int]:
@@ -53,7 +76,8 @@ class Sender(Channel):
     """A channel that sends cancels and calls."""
 
     def __init__(self, line: Line) -> None:
-        super().__init__(line)  # type: ignore[arg-type]
+        super().__init__(line, Transfers(0))  # type: ignore[arg-type]
+        line.answer = self._on_pong
         self.asked_again = 0
 
     def cancel(self, call: int) -> None:
@@ -68,6 +92,7 @@ class Sender(Channel):
 
     def attach(self, line: Line, received: int, transfers: Any = ()) -> None:
         """Go on over another connection."""
+        line.answer = self._on_pong
         self._attach(line, received, [list(each) for each in transfers])  # type: ignore[arg-type]
         self._replay(line)  # type: ignore[arg-type]
 
@@ -161,6 +186,40 @@ def test_buffers_go_on_where_the_other_side_has_them(taken: int) -> None:
         there.receive(chunk)
     assert there.claim(call.transfers) == [data]
     assert sum(len(chunk.data) for chunk in chunks) == len(data) - min(taken, 5) * CHUNK_SIZE  # type: ignore[union-attr]
+
+
+def test_a_refused_buffer_is_refused_again_over_the_next_connection() -> None:
+    """Its message comes all the same, and nothing of the refusals of either side is left."""
+    first, second = Line(), Line()
+    sender = Sender(first)
+    sender.call(1, b"one" * 20_000)
+    sender._on_chunk(refusal(1))
+    sender._transfers.limit = 10
+    sender._on_chunk(Chunk(7, 20, 0, b"x"))
+    assert first.sent[-1] == refusal(7)
+    sender.attach(second, received=0)
+    assert [type(message) for message in second.sent] == [Chunk, Exec]
+    assert sender._not_taken == set()
+    assert sender._transfers._refused == {}
+
+
+def test_a_buffer_that_is_refused_on_its_way_is_withdrawn() -> None:
+    """Its sender stops and hears of it; no message is sent, and no number used."""
+    line = Line()
+    sender = Sender(line)
+
+    def refuse(data: bytes) -> None:
+        if len(line.sent) == 2:
+            sender._on_chunk(refusal(1))
+
+    line.on_sent = refuse
+    with pytest.raises(NotTaken):
+        sender.call(1, bytes(5 * CHUNK_SIZE))
+    assert line.sent[-1] == withdrawal(1)
+    assert len(line.sent) < 5
+    assert sender._kept_size() == 0
+    sender.cancel(1)
+    assert line.calls == [1]
 
 
 def test_buffers_of_kept_messages_go_before_these() -> None:

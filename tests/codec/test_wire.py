@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 from wsremote.codec import wire
 from wsremote.errors import LocalProtocolError, RemoteProtocolError
-from wsremote.protocol.messages import Exec, Hello, Message, Open, Output, Ping, Release
+from wsremote.protocol.messages import (
+    SMALL_EXEC,
+    SMALL_RESULT,
+    Exec,
+    Hello,
+    Message,
+    Open,
+    Output,
+    Ping,
+    Release,
+    Result,
+)
 
 MESSAGES: list[Message] = [
     Hello(1, 1, "id", b"nonce"),
@@ -82,6 +93,51 @@ def test_wrong_shapes_are_refused(value: object) -> None:
     """Wrong type number, field count, or field type; True is no int."""
     with pytest.raises(RemoteProtocolError):
         wire.read(msgpack.packb(value))
+
+
+@pytest.mark.parametrize("target", ["pkg.mod:f", 7])
+@pytest.mark.parametrize("name", [None, "m"])
+@pytest.mark.parametrize("args", [[], [None], [1, "x", b"y", 2.5, True, None], ["\ud83d"]])
+def test_short_forms_are_read_as_what_they_stand_for(
+    target: str | int, name: str | None, args: list[object]
+) -> None:
+    """Also several in one WebSocket message, also text with lone surrogates."""
+    fields = [SMALL_EXEC, 3, 2, 9, 1, 0, target, name, *args]
+    payload = msgpack.packb([*args, None], unicode_errors="surrogatepass")
+    exec_message = Exec(3, 2, 9, 1, None, 0, target, name, payload, None)
+    data = msgpack.packb(fields, unicode_errors="surrogatepass")
+    assert list(wire.read(data)) == [exec_message]
+    results = [[SMALL_RESULT, 4, 3, 9, value] for value in args]
+    packed = [msgpack.packb(value, unicode_errors="surrogatepass") for value in args]
+    expected = [Result(4, 3, 9, payload, None, None) for payload in packed]
+    data = msgpack.packb([fields, *results], unicode_errors="surrogatepass")
+    assert list(wire.read(data)) == [exec_message, *expected]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [SMALL_EXEC],
+        [SMALL_EXEC, 1, 0, 1, 1, 0, "m:f"],
+        [SMALL_EXEC, 1, 0, 1, 1, 0, None, None],
+        [SMALL_EXEC, 1, 0, 1, True, 0, "m:f", None],
+        [SMALL_EXEC, 1, 0, 1, 1, 0, "m:f", 5],
+        [SMALL_EXEC, 1, 0, 1, 1, 0, "m:f", None, [1]],
+        [SMALL_EXEC, 1, 0, 1, 1, 0, "m:f", None, 1, {}],
+        [float(SMALL_EXEC), 1, 0, 1, 1, 0, "m:f", None],
+        {SMALL_EXEC: 1, 0: SMALL_EXEC},
+        [SMALL_RESULT, 1, 0, 1],
+        [SMALL_RESULT, 1, 0, 1, []],
+        [SMALL_RESULT, 1, 0, 1, 5, None],
+        [SMALL_RESULT, 1, None, 1, 5],
+        bytes([SMALL_RESULT, 1, 2, 3, 4]),
+    ],
+)
+def test_short_forms_of_a_wrong_shape_are_refused(fields: object) -> None:
+    """Too few fields, containers among the arguments, wrong types; also among several messages."""
+    for value in (fields, [[34, 1, 2], fields]):
+        with pytest.raises(RemoteProtocolError):
+            wire.read(msgpack.packb(value, strict_types=False))
 
 
 def test_a_field_that_has_no_form_is_this_sides_error() -> None:

@@ -26,6 +26,8 @@ import wsremote
 from wsremote.codec import wire
 from wsremote.errors import ConnectionFailed, SessionClosed, SessionLost, VersionMismatch
 from wsremote.protocol.messages import (
+    SMALL_EXEC,
+    SMALL_RESULT,
     Ack,
     Bye,
     Cancel,
@@ -52,6 +54,7 @@ from wsremote.protocol.messages import (
 )
 from wsremote.protocol.opening import ClientOpening, Opening, Resumption, ServerOpening
 from wsremote.protocol.proof import Credential, resumed_proof
+from wsremote.protocol.transfers import refusal, withdrawal
 
 MIB = 1024 * 1024
 PATIENCE = 10.0
@@ -93,6 +96,8 @@ class Peer:
         self.sock.settimeout(PATIENCE)
         self.heard = b""
         self.messages: list[Message] = []
+        # The last of what has come.
+        self.raw = b""
 
     def frame(
         self, data: bytes, *, first: int = 0x82, masks: bool | None = None, size: int | None = None
@@ -136,6 +141,7 @@ class Peer:
             data = bytes(byte ^ key[at % 4] for at, byte in enumerate(self.take(size)))
             if first == 0x88:
                 raise ConnectionAbortedError(int.from_bytes(data[:2]), data[2:].decode())
+            self.raw = data
             self.messages.extend(wire.read(data))
         return self.messages.pop(0)
 
@@ -334,6 +340,59 @@ def test_the_hand_made_client_works(peer: Peer) -> None:
     assert peer.closed() == (1000, "bye")
 
 
+def short(seq: int = 1, call: int = 1, *args: Any, **fields: Any) -> list[Any]:
+    """The same call in the short form."""
+    named = {
+        "ack": 0,
+        "lane": 1,
+        "op": int(Op.CALL),
+        "target": "unruly:add",
+        "name": None,
+        **fields,
+    }
+    ack, lane, op, target, name = named.values()
+    return [SMALL_EXEC, seq, ack, call, lane, op, target, name, *(args or (1, 2))]
+
+
+def test_short_calls_are_answered_once_and_shortly(peer: Peer) -> None:
+    """One that comes twice is executed once; the answer is one pass of msgpack as well."""
+    for seq in (1, 1, 2, 1, 2):
+        peer.sock.sendall(peer.frame(msgpack.packb(short(seq, seq))))
+    peer.say(call(seq=3, call=3))
+    for number in (1, 2, 3):
+        answer = peer.hear_of(Result)
+        assert (answer.seq, answer.call) == (number, number)
+        assert msgpack.unpackb(answer.payload) == 3
+    # One after the other, the lane's thread soon reads and answers them itself.
+    for number in itertools.count(4):
+        peer.sock.sendall(peer.frame(msgpack.packb(short(number, number, number, 1))))
+        assert msgpack.unpackb(peer.hear_of(Result).payload) == number + 1
+        if msgpack.unpackb(peer.raw)[0] == SMALL_RESULT:
+            break
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        (short(seq=2), "message 2 came after message 0"),
+        (short(ack=99), "99 is acknowledged"),
+        (short(1, 1, [1], 2), "malformed"),
+        (short(lane="1"), "malformed"),
+        (short(op=1.0), "malformed"),
+        (short(ack=None), "malformed"),
+        (short()[:-3], "malformed"),
+    ],
+)
+def test_a_short_call_that_breaks_a_rule_costs_the_connection(
+    peer: Peer, fields: list[Any], reason: str
+) -> None:
+    """The rules of the long form, and the same words; also right behind a good one."""
+    peer.sock.sendall(peer.frame(msgpack.packb(fields)))
+    code, text = peer.closed()
+    assert code == 4400
+    assert reason in text
+
+
 @pytest.mark.parametrize(
     ("messages", "reason"),
     [
@@ -367,7 +426,6 @@ def test_the_hand_made_client_works(peer: Peer) -> None:
         ([Chunk(1, 10, 0, b"x" * 11)], "does not fit"),
         ([Chunk(1, 10, 0, b"x"), Chunk(1, 10, 5, b"x")], "does not fit"),
         ([Chunk(1, 10, 0, b"x"), Chunk(1, 20, 1, b"x")], "does not fit"),
-        ([Chunk(1, 2**62, 0, b"x")], "--max-transfer-size"),
     ],
 )
 def test_a_broken_rule_costs_the_connection_and_the_third_time_the_session(
@@ -410,6 +468,22 @@ def test_garbage_after_the_opening_costs_the_connection(
     peer.sock.sendall(peer.frame(data))
     assert peer.closed()[0] == code
     check_it_goes_on(hand_made)
+
+
+def test_more_than_the_server_takes_is_refused(hand_made: HandMade) -> None:
+    """What goes on all the same is dropped, what lists it is answered, and the session goes on."""
+    peer = hand_made.attach()
+    for transfer in (1, 2):
+        peer.say(Chunk(transfer, 2**62, 0, b"x"))
+        assert peer.hear_of(Chunk) == refusal(transfer)
+        peer.say(Chunk(transfer, 2**62, 1, b"x" * 100_000))
+    peer.say(withdrawal(2))
+    peer.say(call()._replace(transfers=[1]))
+    fault = peer.hear_of(Fault)
+    assert not fault.executed
+    assert b"--max-transfer-size" in fault.payload
+    peer.say(Chunk(1, 2**62, 1, b"x"))
+    assert peer.closed()[0] == 4400
 
 
 def check_it_goes_on(hand_made: HandMade) -> None:
@@ -457,13 +531,13 @@ def test_what_follows_a_broken_rule_is_not_done(peer: Peer, bystander: wsremote.
 @pytest.mark.parametrize(
     ("exec_message", "text"),
     [
-        (call(op=77, name="x"), "there is no op 77"),
+        (call(op=45, name="x"), "there is no op 13"),
         (call(op=-1, name="x"), "there is no op -1"),
         (call(op=Op.METHOD), "needs a name"),
         (call(op=Op.SPECIAL, name="__class__"), "no special method"),
         (call(op=Op.SET, name="x"), "takes one value, not 2"),
         (call(target=12345), "no object with handle 12345"),
-        (call(target=-1), "no object with handle -1"),
+        (call(target=-1), "no result of call 1"),
         (call(target="os:system"), "is not served"),
         (call(target="unruly:add.__globals__"), "has no|not served|no attribute"),
         (call(target="\ud800\0:x"), "is not served"),
@@ -650,6 +724,11 @@ def test_a_server_with_a_senseless_tree(index: dict[str, Any]) -> None:
         (wire.write(Result(1, 0, 1, b"", None, [9])), "transfer 9 is not complete"),
         (wire.write(Chunk(1, 5, 3, b"")), "does not begin"),
         (wire.write(Output(1, 9, 1, 1, "x")), "9 is acknowledged"),
+        (msgpack.packb([SMALL_RESULT, 5, 0, 1, 3]), "message 5 came after message 0"),
+        (msgpack.packb([SMALL_RESULT, 1, 9, 1, 3]), "9 is acknowledged"),
+        (msgpack.packb([SMALL_RESULT, 1, None, 1, 3]), "malformed"),
+        (msgpack.packb([SMALL_RESULT, 1, 0, 1, [3]]), "malformed"),
+        (msgpack.packb([SMALL_RESULT, 1, 0, 1]), "malformed"),
     ],
 )
 def test_a_server_that_breaks_a_rule_again_and_again_loses_the_session(

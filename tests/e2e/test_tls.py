@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,22 @@ def test_a_session_over_tls(served: ServedProcess, authority: trustme.CA) -> Non
         large = b"x" * 20_000_000
         assert functions.identity(large) == large
         assert functions.add(1) == 2
+
+
+async def test_an_async_session_over_tls(served: ServedProcess, authority: trustme.CA) -> None:
+    """The same, awaited."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    async with wsremote.connect_async(
+        served.url, token=served.token, ssl_context=context
+    ) as session:
+        functions = session.modules.samplepkg.functions
+        assert await functions.add(1, 2) == 3
+        assert await functions.apply(lambda value: functions.add(value, 1), 1) == 2
+        large = b"x" * 20_000_000
+        assert await functions.identity(large) == large
+        results = await asyncio.gather(*[functions.add(number) for number in range(1000)])
+        assert results == [*range(1, 1001)]
 
 
 def test_an_unknown_authority_is_refused(served: ServedProcess) -> None:

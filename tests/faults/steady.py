@@ -16,6 +16,7 @@ import numpy as np
 
 from wsremote.server.server import Server
 
+SIZE_OF_STATE = 1_000_000
 executed: Tally[str] = Tally()
 _doors: dict[str, threading.Event] = {}
 _at: dict[str, threading.Event] = {}
@@ -298,3 +299,84 @@ def wait_for_threads_of_calls(most: int) -> bool:
     while threads_of_calls() > most and time.monotonic() < end:
         threading.Event().wait(0.01)
     return threads_of_calls() <= most
+
+
+def ints(count: int) -> Iterator[int]:
+    """An iterator that runs ahead."""
+    for number in range(count):  # noqa: UP028
+        yield number
+
+
+def take(iterator: Iterator[Any], count: int) -> list[Any]:
+    """The next items of an iterator."""
+    return list(itertools.islice(iterator, count))
+
+
+def noting(count: int, name: str) -> Iterator[int]:
+    """Notes that it has made an item, each of which can be made once."""
+    for number in range(count):
+        executed[name] += 1
+        yield number
+
+
+state = np.zeros(SIZE_OF_STATE)
+
+
+def filled(value: float) -> None:
+    """Change all of the state."""
+    state[:] = value
+
+
+def state_itself() -> np.ndarray[Any, Any]:
+    """What this module goes on using."""
+    return state
+
+
+def state_as(kind: str) -> Any:
+    """Something fresh whose memory is the state's, or a copy that only the caller has."""
+    if kind == "view":
+        return state[10:]
+    if kind == "list":
+        return [state[10:], state[:-10]]
+    if kind == "read-only":
+        shown = state[:]
+        shown.flags.writeable = False
+        return shown
+    if kind == "frame":
+        import pandas
+
+        return pandas.DataFrame({"x": state}, copy=False)
+    if kind == "bytearray":
+        return held
+    return state.copy()
+
+
+held = bytearray(8 * SIZE_OF_STATE)
+
+
+def hand_over(function: Callable[[Any], Any]) -> Any:
+    """Call back with the state."""
+    return function(state)
+
+
+def begin_to_measure() -> int:
+    """Forget how much memory this process has had; gives the KiB that it has."""
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+    return memory("VmRSS")
+
+
+def memory(what: str) -> int:
+    """KiB of this process: `VmRSS` now, `VmHWM` the most."""
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith(what))
+
+
+def last(array: Any) -> float:
+    """Its last element."""
+    return float(array[-1])
+
+
+def ones(size: int) -> Any:
+    """A fresh array, all of whose memory is touched once."""
+    return np.ones(size)

@@ -58,6 +58,12 @@ class Side:
         self.connection = connection
         self.sequence.resume(received)
 
+    def admits(self, message: Any) -> bool:
+        """Whether a numbered message is new; it then counts as handled."""
+        is_new = self.sequence.is_next(message)
+        self.sequence.received += is_new
+        return is_new
+
     def receive(self) -> list[Message]:
         """Everything that has come."""
         inbox = self.connection.receive(0)
@@ -85,7 +91,7 @@ class Server(Side):
                 if isinstance(answer, Open):
                     answer = Welcome("5e55", b"", "", {}, {}, {})  # type: ignore[assignment]
                 self.connection.send(wire.write(answer))
-            elif isinstance(message, Exec) and self.sequence.admit(message):
+            elif isinstance(message, Exec) and self.admits(message):
                 self.executed.append(message.call)
                 if message.op == Op.CALL:
                     value = self.handles.lend([0])
@@ -95,7 +101,7 @@ class Server(Side):
                     counter[0] += 1
                     value = counter[0]
                 self.send(Result, message.call, b"%d" % value, None, None)
-            elif isinstance(message, Release) and self.sequence.admit(message):
+            elif isinstance(message, Release) and self.admits(message):
                 for handle, count in message.handles:
                     self.handles.release(handle, count)
 
@@ -132,7 +138,7 @@ class Client(Side):
     def answer(self) -> int:
         """What came of it."""
         results = [each for each in self.receive() if isinstance(each, Result)]
-        answers = [each for each in results if self.sequence.admit(each)]
+        answers = [each for each in results if self.admits(each)]
         assert [answer.call for answer in answers] == [self.calls]
         return int(answers[0].payload)
 

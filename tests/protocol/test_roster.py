@@ -175,6 +175,69 @@ def test_who_never_was_detached_was_so_for_no_time(roster: Roster, seat: Seat) -
     assert roster.attached(seat, 60.0) == 0.0
 
 
+def test_a_line_that_comes_and_goes_is_looked_at_once(roster: Roster, seat: Seat) -> None:
+    """Each time of grace begins anew, and a day of this leaves no thousands of entries."""
+    for now in range(0, 1000, 10):
+        roster.detached(seat, float(now), 60.0)
+        assert roster.expired(float(now)) == []
+        roster.attached(seat, now + 5.0)
+    roster.detached(seat, 1000.0, 60.0)
+    assert len(roster._due) == 1
+    assert roster.expired(1059.0) == []
+    assert roster.next_due == 1060.0
+    assert roster.expired(1060.0) == [seat]
+    assert roster.next_due is None
+    roster.detached(seat, 1070.0, 60.0)
+    assert roster.expired(1130.0) == [seat]
+
+
+def test_a_shorter_grace_counts(roster: Roster, seat: Seat) -> None:
+    """It held something when it was lost first, and nothing the next time."""
+    roster.detached(seat, 0.0, 1000.0)
+    roster.attached(seat, 1.0)
+    roster.detached(seat, 2.0, 10.0)
+    assert roster.next_due == 12.0
+    assert roster.expired(12.0) == [seat]
+    assert roster.expired(2000.0) == []
+
+
+def test_sessions_that_ended_are_not_waited_for(roster: Roster) -> None:
+    """Without this, each kernel that was killed is remembered for a day."""
+    for number in range(1000):
+        nonce = number.to_bytes(16)
+        roster.detached(roster.add(str(number), SECRET, opening(nonce), KEY), 0.0, 86400.0)
+        roster.end(str(number), None)
+    assert len(roster._due) < 200
+    assert roster.expired(1e9) == []
+    assert not roster._counts
+    assert not roster._detached
+
+
+def test_many_that_expire_at_once_are_given_a_few_at_a_time(roster: Roster) -> None:
+    """Who ends them has something else to do in between."""
+    seats = [roster.add(f"{n}", SECRET, opening(n.to_bytes(16)), KEY) for n in range(5)]
+    for seat in seats:
+        roster.detached(seat, 0.0, 60.0)
+    assert roster.expired(100.0, 2) == seats[:2]
+    assert roster.next_due == 60.0
+    assert roster.expired(100.0) == seats[2:]
+
+
+def test_the_attached_are_counted(roster: Roster, seat: Seat) -> None:
+    """Connections are bounded by it."""
+    two = roster.add("two", SECRET, opening(b"2" * 16), "another")
+    assert roster.attached_count == 2
+    roster.detached(seat, 0.0, 60.0)
+    roster.detached(seat, 1.0, 60.0)
+    assert roster.attached_count == 1
+    roster.detached(two, 1.0, 60.0)
+    roster.attached(seat, 2.0)
+    assert roster.attached_count == 1
+    roster.end("two", None)
+    roster.end("5e55", None)
+    assert roster.attached_count == 0
+
+
 # ---- limits ----------------------------------------------------------------------------
 
 
@@ -193,13 +256,15 @@ def test_there_is_room_until_there_is_not(roster: Roster, seat: Seat) -> None:
 def test_the_longest_detached_makes_room(roster: Roster, seat: Seat) -> None:
     """Kernels that were killed leave sessions; one with a connection is never ended for another."""
     two = roster.add("two", SECRET, opening(b"2" * 16), KEY)
-    roster.detached(two, 10.0, 1000.0)
-    assert roster.evictable(KEY) is two
     roster.detached(seat, 5.0, 1000.0)
+    assert roster.evictable(KEY) is seat
+    roster.detached(two, 10.0, 1000.0)
     assert roster.evictable(KEY) is seat
     roster.attached(seat, 20.0)
     assert roster.evictable(KEY) is two
-    roster.detached(seat, 0.0, 1000.0)
+    roster.detached(seat, 30.0, 1000.0)
+    assert roster.evictable(KEY) is two
+    roster.detached(two, 40.0, 1000.0)
     assert roster.evictable(KEY) is seat
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,7 +82,101 @@ def test_the_limit_counts_all_that_is_buffered() -> None:
     with pytest.raises(LimitExceeded):
         transfers.receive(Chunk(3, 6, 0, b"abcdef"))
     transfers.claim([2])
-    transfers.receive(Chunk(3, 6, 0, b"abcdef"))
+    transfers.receive(Chunk(4, 6, 0, b"abcdef"))
+
+
+def test_the_rest_of_a_refused_buffer_is_dropped() -> None:
+    """Its sender hears of it later; who sends it again, over another connection, hears it again."""
+    transfers = Transfers(10)
+    for _ in range(2):
+        with pytest.raises(LimitExceeded):
+            transfers.receive(Chunk(1, 20, 0, b"abcdef"))
+        transfers.receive(Chunk(1, 20, 6, b"abcdef"))
+    assert transfers.progress() == []
+    with pytest.raises(LimitExceeded, match="20 bytes"):
+        transfers.whole([1])
+    assert isinstance(transfers.taken([1]), LimitExceeded)
+    with pytest.raises(RemoteProtocolError):
+        transfers.claim([1])
+
+
+def test_one_refused_buffer_of_a_message_takes_the_others_along() -> None:
+    """They make room, and the message is answered with an error."""
+    transfers = Transfers(10)
+    transfers.receive(Chunk(1, 8, 0, b"12345678"))
+    with pytest.raises(LimitExceeded):
+        transfers.receive(Chunk(2, 8, 0, b"12345678"))
+    assert isinstance(transfers.taken([1, 2]), LimitExceeded)
+    transfers.receive(Chunk(3, 10, 0, b"1234567890"))
+
+
+def test_a_withdrawn_buffer_is_not_refused_any_more() -> None:
+    """Nothing of it is remembered."""
+    transfers = Transfers(10)
+    with pytest.raises(LimitExceeded):
+        transfers.receive(Chunk(1, 20, 0, b"abcdef"))
+    transfers.receive(withdrawal(1))
+    with pytest.raises(RemoteProtocolError, match="not complete"):
+        transfers.claim([1])
+
+
+def test_a_refusal_is_of_one_connection() -> None:
+    """Its withdrawal may be lost with that: no mark is left over."""
+    transfers = Transfers(10)
+    with pytest.raises(LimitExceeded):
+        transfers.receive(Chunk(1, 20, 0, b"abcdef"))
+    transfers.forget_refusals()
+    assert transfers._refused == {}
+    with pytest.raises(LimitExceeded):
+        transfers.receive(Chunk(1, 20, 0, b"abcdef"))
+    assert isinstance(transfers.taken([1]), LimitExceeded)
+    assert transfers._refused == {}
+
+
+def test_who_goes_on_with_refused_buffers_breaks_the_protocol() -> None:
+    """Else they would be remembered without end."""
+    transfers = Transfers(10)
+    with pytest.raises(RemoteProtocolError, match="were refused"):
+        for number in range(20_000):
+            with pytest.raises(LimitExceeded):
+                transfers.receive(Chunk(number, 20, 0, b""))
+
+
+def test_no_memory_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of this buffer, by whichever way its chunk comes; smaller ones are taken."""
+
+    def refuse(size: int) -> bytearray:
+        if size > 5:
+            raise MemoryError
+        return bytearray(size)
+
+    monkeypatch.setattr("wsremote.protocol.transfers.allocate", refuse)
+    transfers = Transfers(100)
+    assert transfers.landing(1, 20, 0, 6) is None
+    with pytest.raises(LimitExceeded, match="no memory for a buffer of 20 bytes"):
+        transfers.receive(Chunk(1, 20, 0, b"abcdef"))
+    assert transfers.landing(1, 20, 6, 6) is None
+    transfers.receive(Chunk(2, 5, 0, b"abcde"))
+    assert transfers.claim([2]) == [b"abcde"]
+
+
+def test_memory_that_was_announced_and_not_sent_is_not_touched() -> None:
+    """Ten billion bytes of a peer that says so and sends six: only pages with bytes are taken."""
+    transfers = Transfers(10**11)
+    before = _resident()
+    for number in range(4):
+        landing = transfers.landing(number, 2_500_000_000, 0, 6)
+        assert landing is not None
+        landing.view[:] = b"abcdef"
+        landing.landed()
+    assert _resident() - before < 64 * 1024 * 1024
+    assert transfers.progress() == [[number, 6] for number in range(4)]
+
+
+def _resident() -> int:
+    """Bytes of this process that are in memory."""
+    with open("/proc/self/statm") as numbers:
+        return int(numbers.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @given(st.integers(0, 3 * CHUNK_SIZE + 1), st.integers(0, 4))

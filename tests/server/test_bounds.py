@@ -62,8 +62,8 @@ def test_a_result_that_cannot_be_kept_is_an_error_of_its_call(tmp_path: Path) ->
     limits = Limits(max_unacknowledged=1024 * 1024)
     with serving(tmp_path, limits=limits) as local, connect(local) as session:
         module = getattr(session.modules, local.name)
-        (there,) = local.server._sessions.values()
         assert len(module.block(3_000_000)) == 3_000_000
+        (there,) = local.server._sessions.values()
         # What the server believes: it would answer at once if it were so.
         there.is_attached = False
         with pytest.raises(wsremote.LimitExceeded, match=r"was executed.*--max-unacknowledged"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from local_server import PATIENCE, Local, RawClient, barrier, serving
+from local_server import PATIENCE, TOKEN, Local, RawClient, barrier, serving
 
 import wsremote
 from wsremote.protocol.messages import Cancel, Exec, Fault, Output, Ping, Pong
@@ -228,3 +229,39 @@ def test_lines_of_several_threads_keep_their_order(
     for writer in range(6):
         mine = [line for line in lines if line.startswith(f"{writer} ")]
         assert mine == [f"{writer} {number}" for number in range(400)]
+
+
+@pytest.mark.parametrize("what", ["interrupting", "flushing"])
+def test_a_call_does_not_end_in_the_middle_of_an_interrupt_or_of_its_output(
+    local: Local, what: str
+) -> None:
+    """Who sends an interrupt, or what a call has printed, has its end wait; small calls as well.
+
+    Otherwise the interrupt would hit the next call, and the output count as that one's.
+    """
+    ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+    with wsremote.connect(local.url, token=TOKEN, new=True) as session:
+        served = getattr(session.modules, local.name)
+
+        def run() -> None:
+            # So many that the lane's thread reads them itself.
+            for number in range(50):
+                served.add(number, 1)
+            ended.put(served.wait("held up"))
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert local.module.started.get(timeout=PATIENCE) == "held up"
+        (there,) = local.server._sessions.values()
+        (lane,) = there._running.values()
+        with getattr(lane, f"_{what}"):
+            setattr(lane, f"_is_{what}", True)
+            local.module.door("held up").set()
+            while lane.current_call is not None:
+                served.add(1, 1)
+            for number in range(100):
+                assert served.add(number, 1) == number + 1
+            assert ended.empty()
+            setattr(lane, f"_is_{what}", False)
+        assert ended.get(timeout=PATIENCE) == "held up"
+        thread.join(PATIENCE)

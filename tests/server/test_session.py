@@ -18,8 +18,10 @@ from local_server import PATIENCE, TOKEN, Local, RawClient, barrier, serving
 import wsremote
 from wsremote.errors import SessionClosed
 from wsremote.protocol.messages import Bye, Fetch, Modules, Output, Ping, Release, Result
+from wsremote.server.newcomer import Newcomer
 from wsremote.server.session import Session
 from wsremote.transport import connection as connections
+from wsremote.transport import ending
 
 
 @pytest.fixture
@@ -43,9 +45,16 @@ def other(local: Local) -> Iterator[wsremote.Session]:
         yield session
 
 
-def session_of(local: Local, raw: RawClient) -> Session:
+def session_of(local: Local, raw: RawClient) -> Newcomer | Session:
     """The server's end of a session."""
     return local.server._sessions[raw.welcome.session]
+
+
+def called_session_of(local: Local, raw: RawClient) -> Session:
+    """The same, when its first call has come."""
+    while not isinstance(session := session_of(local, raw), Session):
+        barrier(local.server.poller)
+    return session
 
 
 def wait_until_cold(local: Local, raw: RawClient) -> None:
@@ -91,6 +100,37 @@ def test_a_reader_that_stops_holds_up_its_own_lanes_only(tmp_path: Path) -> None
     assert [call for call in answered if call > 2] == list(range(3, 40))
 
 
+def test_lanes_that_wait_for_room_have_it_one_after_the_other(
+    local: Local, raw: RawClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without that, all of them add what they have in the moment in which there is some."""
+    lanes, size = 12, 1_600_000
+    raw.call(1, "repeat", 1)
+    assert raw.answer() == (1, "x")
+    session = called_session_of(local, raw)
+    connection = session.connection
+    together, here = threading.Barrier(lanes), threading.local()
+    wait_for_room = connections.SocketConnection.wait_for_room
+
+    def wait_together(self: connections.SocketConnection) -> None:
+        wait_for_room(self)
+        if not self.poller.is_current and not hasattr(here, "has_waited"):
+            here.has_waited = True
+            together.wait(PATIENCE)
+
+    monkeypatch.setattr(connections.SocketConnection, "wait_for_room", wait_together)
+    for lane in range(2, lanes + 2):
+        raw.call(lane, "count_to", size, lane=lane)
+    while session._kept_size() < 7_000_000:
+        barrier(local.server.poller)
+    for _ in range(100):
+        barrier(local.server.poller)
+        kept, waits = session._kept_size(), connection._backlog_size
+        assert kept + waits < 64 * 1024 * 1024
+    for _ in range(lanes):
+        assert len(raw.answer()[1]) == size
+
+
 def test_questions_of_one_who_does_not_read_fill_no_memory(
     local: Local, raw: RawClient, other: wsremote.Session
 ) -> None:
@@ -115,8 +155,10 @@ def test_questions_of_one_who_does_not_read_fill_no_memory(
 
 def test_answers_to_one_who_does_not_read_wait_on_their_lane(local: Local, raw: RawClient) -> None:
     """Also those of small calls, one after the other."""
-    session, limit = session_of(local, raw), 4 * 1024 * 1024
-    calls = beyond = 0
+    raw.call(1, "repeat", 1)
+    assert raw.answer() == (1, "x")
+    session, limit = called_session_of(local, raw), 4 * 1024 * 1024
+    calls, beyond = 1, 0
     while beyond < 50:
         calls += 1
         raw.call(calls, "repeat", 10_000)
@@ -124,8 +166,8 @@ def test_answers_to_one_who_does_not_read_wait_on_their_lane(local: Local, raw: 
             barrier(local.server.poller)
         beyond += session.connection._backlog_size > limit
     assert session.connection._backlog_size < limit + 50_000
-    answers = [raw.answer() for _ in range(calls)]
-    assert answers == [(call, "x" * 10_000) for call in range(1, calls + 1)]
+    answers = [raw.answer() for _ in range(calls - 1)]
+    assert answers == [(call, "x" * 10_000) for call in range(2, calls + 1)]
 
 
 def test_a_finalizer_that_does_not_end_holds_up_nobody_else(
@@ -165,7 +207,7 @@ def test_a_client_that_says_goodbye_and_stays_is_let_go(
     local: Local, raw: RawClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its session and its descriptor are freed, although it never closes its end."""
-    monkeypatch.setattr(connections, "_GOODBYE", 0.05)
+    monkeypatch.setattr(ending, "_GOODBYE", 0.05)
     connection = session_of(local, raw).connection
     raw.send(Bye("goodbye"))
     local.settle()
@@ -177,7 +219,7 @@ def test_one_who_talks_on_after_a_refusal_is_let_go(
     local: Local, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What comes behind the violation is thrown away, and the descriptor freed."""
-    monkeypatch.setattr(connections, "_GOODBYE", 0.05)
+    monkeypatch.setattr(ending, "_GOODBYE", 0.05)
     descriptors = len(os.listdir("/proc/self/fd"))
     raw = RawClient.__new__(RawClient)
     opened = wsremote.client.opening.open_connection(local.url, max_size=4096)
@@ -196,7 +238,8 @@ def test_what_was_sent_before_the_goodbye_arrives(local: Local, raw: RawClient) 
     """Also what had to wait in the server, because the client had not read yet."""
     for call in range(1, 10):
         raw.call(call, "block", 500_000, lane=call)
-    while not session_of(local, raw).connection.has_backlog or session_of(local, raw)._queued:
+    session = called_session_of(local, raw)
+    while not session.connection.has_backlog or session._queued:
         barrier(local.server.poller)
     raw.send(Bye("goodbye"))
     answered = 0

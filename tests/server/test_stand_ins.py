@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections.abc
 import gc
 import inspect
-from collections import deque
 from types import FunctionType
 from typing import Any
 
@@ -31,7 +30,7 @@ class Client:
         self.id = "0123456789abcdef"
         self.connection = self
         self.closed_because: str | None = None
-        self.let_go: deque[tuple[int, int]] = deque()
+        self.let_go: list[tuple[int, int]] = []
         self.weakly = Weakly(self.let_go)
         self.lent: dict[int, Any] = {}
         self.asked: list[tuple[str, str | None]] = []

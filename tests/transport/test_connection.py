@@ -84,7 +84,7 @@ def take(connection: SocketConnection, count: int) -> list[bytes]:
     return messages
 
 
-@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536, 300_000])
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 471, 475, 476, 2000, 65535, 65536, 300_000])
 @pytest.mark.parametrize("side", [Side.CLIENT, Side.SERVER])
 def test_messages_of_every_header_size_arrive(
     side: Side, size: int, poller: Poller, sockets: tuple[socket.socket, socket.socket]
@@ -96,6 +96,36 @@ def test_messages_of_every_header_size_arrive(
     message = bytes(range(256)) * (size // 256) + bytes(size % 256)
     sender.send(message)
     assert take(receiver, 1) == [message]
+
+
+def test_a_message_that_is_longer_than_was_asked_for_takes_one_reception(
+    poller: Poller, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    """After a small one little is asked for; what is behind it comes with the same reception."""
+    sender = connection_of(sockets[0], Side.SERVER)
+    receiver = connection_of(sockets[1], Side.CLIENT)
+    Keeper(sender, poller)
+    for message in (b"small", b"m" * 2000, b"small", b"m" * 475, b"small"):
+        sender.send(message)
+        with receiver.reading:
+            inbox = receiver.receive(PATIENCE)
+        assert list(inbox) == [message]
+        inbox.clear()
+
+
+@pytest.mark.parametrize("size", [475, 2000])
+def test_what_comes_before_the_end_counts(
+    size: int, poller: Poller, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    """A message as long as what is asked for, or longer, and then nothing more."""
+    sender = connection_of(sockets[0], Side.SERVER)
+    receiver = connection_of(sockets[1], Side.CLIENT)
+    Keeper(sender, poller)
+    sender.send(b"m" * size)
+    sockets[0].shutdown(socket.SHUT_WR)
+    assert take(receiver, 1) == [b"m" * size]
+    with pytest.raises(ConnectionLost, match="gone"):
+        take(receiver, 1)
 
 
 def test_frames_are_those_of_the_library(
@@ -278,3 +308,38 @@ def test_a_reader_and_the_poller_share_a_connection(
     # Nobody reads now, and nobody said so: the poller finds out by itself.
     client.send(b"cold again")
     assert keeper.messages.get(timeout=PATIENCE) == b"cold again"
+
+
+def test_what_opens_and_ends_does_not_hold_up_who_is_in_use(
+    sockets: tuple[socket.socket, socket.socket],
+) -> None:
+    """Without this, one call waits until a thousand connections have opened, or ended."""
+    poller, served = Poller("test"), []
+    client = connection_of(sockets[0], Side.CLIENT)
+    client.poller = poller
+    keeper = Keeper(connection_of(sockets[1], Side.SERVER), poller)
+    others = [socket.socketpair() for _ in range(100)]
+    done = threading.Event()
+    try:
+        for number, (one, other) in enumerate(others):
+
+            def answer(number: int = number, one: socket.socket = one) -> None:
+                if not served:
+                    # The kernel tells of it behind all of these.
+                    client.send(b"call")
+                served.append((number, keeper.messages.qsize()))
+                poller.forget(one.fileno())
+                if len(served) == len(others):
+                    done.set()
+
+            poller.watch_readable(one.fileno(), answer)
+            other.send(b"x")
+        poller.start()
+        assert done.wait(PATIENCE)
+    finally:
+        for pair in others:
+            for sock in pair:
+                sock.close()
+        poller.stop()
+    assert len([number for number, calls in served if not calls]) < 50
+    assert sorted(number for number, _ in served) == list(range(100))
