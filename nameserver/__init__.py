@@ -1,1 +1,20 @@
-"""The wsremote name server: clients find servers by name."""
+"""The wsremote name server: clients find servers by name.
+
+`wsremote nameserver` serves the functions of this package, and nothing else of it.
+"""
+
+from __future__ import annotations
+
+from .service import deregister, drain, pin, register, renew, resolve, servers, unpin, watch
+
+__all__ = [
+    "deregister",
+    "drain",
+    "pin",
+    "register",
+    "renew",
+    "resolve",
+    "servers",
+    "unpin",
+    "watch",
+]

@@ -1,0 +1,325 @@
+"""The store of several name servers: all of them keep their registrations in one Redis.
+
+Everything that changes is a script there (`redis_scripts`), and comes back to all name servers as a
+published change (`redis_mirror`). Lookups are answered from the view: Redis may be gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from wsremote.errors import LimitExceeded, NameNotFound, NameTaken
+
+from . import redis_scripts as scripts
+from .pinned import PinnedFile
+from .records import Lease, Record
+from .redis_link import Link, Refused
+from .redis_mirror import Mirror
+from .redis_reading import as_json, key_of, read_audit
+from .redis_renewing import Renewals
+from .registry import MOST_LEASES
+from .store import EVERY, SUSPECT_FOR, TTL
+from .view import View
+
+if TYPE_CHECKING:
+    from .database import Event
+    from .records import Load, State
+
+__all__ = ["RedisStore"]
+
+logger: Final = logging.getLogger("wsremote.nameserver")
+
+_SWEEP: Final = 1.0
+"""Seconds between two looks at what has ended."""
+
+_SWEEPER: Final = 3000
+"""Milliseconds without a look after which another name server does it."""
+
+_PINNED: Final = 60.0
+"""Seconds that an entry of a file lasts after the last name server has read that file."""
+
+_PATIENCE: Final = 1.0
+"""Seconds that a change is waited for, so that who made it sees it here."""
+
+_AUDIT: Final = next(key for key in scripts.KEYS if key.endswith(":audit"))
+
+
+class RedisStore:
+    """A `Store` in Redis.
+
+    Args:
+        url: `redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]`; `rediss://` for TLS.
+        files: Files of pinned entries, read again when they change.
+        ttl: Seconds that a lease lasts; the same for all name servers of a Redis.
+        every: Seconds after which a server shall renew.
+        suspect_for: Seconds that a suspect entry is kept.
+
+    Raises:
+        ValueError: The URL is not one of Redis, or a file not one of pinned entries.
+        OSError: A file of pinned entries cannot be read.
+        ImportError: redis-py is not installed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        files: Iterable[Path] = (),
+        *,
+        ttl: float = TTL,
+        every: float = EVERY,
+        suspect_for: float = SUSPECT_FOR,
+    ) -> None:
+        self._ttl = ttl
+        self._every = every
+        self._suspect_for = suspect_for
+        self.view = View()
+        self._link = Link(url)
+        self._mirror = Mirror(self._link, self.view, ttl, self._pin_again)
+        # By which this name server is known to the others as the sweeper.
+        self._me = secrets.token_hex(8)
+        self._renewals = Renewals(self._link, self.view, ttl)
+        self._files = [PinnedFile(path) for path in files]
+        # What is pinned by each file, or other source: records as JSON, by key.
+        self._pinned = {str(file.path): _by_key(file.load()) for file in self._files}
+        self._pin_now = asyncio.Event()
+        self._pin_now.set()
+
+    # ---- life ------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin. A Redis that is not there yet is waited for, in the background.
+
+        Raises:
+            PermissionError: Redis wants another password, or permits too little.
+        """
+        self._link.start()
+        self._link.spawn(self._mirror.follow)
+        try:
+            self._link.wait(self._mirror.begun)
+        except Refused as error:
+            self.close()
+            raise PermissionError(str(error)) from None
+        except ConnectionError:
+            pass  # The log has it.
+        for work in (self._mirror.watch_loads, self._sweep_for_ever, self._pin_for_ever):
+            self._link.spawn(work)
+
+    def close(self) -> None:
+        """End; may be called twice."""
+        self._link.close()
+
+    def healthy(self) -> str | None:
+        """None, or in one line what is wrong."""
+        return self._link.healthy()
+
+    # ---- servers ---------------------------------------------------------------------
+
+    def register(self, record: Record, owner: str) -> Lease:
+        """Give a server its lease; see `Store.register`.
+
+        Raises:
+            ConnectionError: Redis cannot be asked.
+        """
+        key, text = key_of(record.name, record.id), as_json(record.to_wire())
+        fields = (key, owner or "-", text, self._milliseconds(self._ttl), MOST_LEASES)
+        answer, *numbers = self._link.run(self._link.changing(scripts.REGISTER, *fields))
+        if answer == b"taken":
+            raise NameTaken(
+                f"The name {record.name!r} is taken: servers registered with another token have"
+                " it. Choose another name, or register with their token."
+            )
+        if answer == b"full":
+            raise LimitExceeded(f"{MOST_LEASES} servers are registered, there may be no more.")
+        self._see(numbers[1])
+        return Lease(int(numbers[0]), self._ttl, self._every)
+
+    def renew(self, name: str, id: str, fence: int, load: Load, state: State) -> None:
+        """Keep a lease; see `Store.renew`.
+
+        Raises:
+            LeaseLost: It is over.
+            ConnectionError: Redis cannot be asked.
+        """
+        self._see(self._renewals.renew(name, id, fence, load, state))
+
+    def deregister(self, name: str, id: str, fence: int) -> None:
+        """End a lease; see `Store.deregister`.
+
+        Raises:
+            ConnectionError: Redis cannot be asked.
+        """
+        key = key_of(name, id)
+        self._see(self._link.run(self._link.changing(scripts.DEREGISTER, key, fence)))
+
+    def drain(self, name: str, id: str, draining: bool) -> None:
+        """Send no more sessions to a server, or again; see `Store.drain`.
+
+        Raises:
+            ConnectionError: Redis cannot be asked.
+        """
+        key = key_of(name, id)
+        answer, revision = self._link.run(
+            self._link.changing(scripts.DRAIN, key, "1" if draining else "0")
+        )
+        if answer:
+            why = "is pinned: unpin it instead" if answer == b"pinned" else "is not there"
+            raise NameNotFound(f"The server {id!r} of the name {name!r} {why}.")
+        self._see(revision)
+
+    def look(self, name: str) -> None:
+        """Make the view current for one name: another name server may have just registered it."""
+        if self.view.named(name) or self._link.healthy() is not None:
+            return
+        # If Redis is gone, the view is what there is.
+        with contextlib.suppress(ConnectionError):
+            self._see(self._link.run(self._link.field(scripts.KEYS[0], "revision")) or b"")
+
+    # ---- pinned entries --------------------------------------------------------------
+
+    def pin(self, record: Record, owner: str) -> None:
+        """Keep an entry that nobody renews, as long as Redis keeps its data; see `Store.pin`.
+
+        Raises:
+            ConnectionError: Redis cannot be asked.
+        """
+        fields = (key_of(record.name, record.id), owner or "-", as_json(record.to_wire()))
+        self._see(self._link.run(self._link.changing(scripts.PIN, "", *fields)))
+
+    def unpin(self, name: str, url: str, owner: str) -> bool:
+        """End what `pin` did; see `Store.unpin`.
+
+        Raises:
+            ConnectionError: Redis cannot be asked.
+        """
+        self.look(name)
+        keys = [
+            key_of(*entry.key)
+            for entry in self.view.named(name)
+            if entry.state == "pinned" and url in entry.record.urls
+        ]
+        unpinning = self._link.changing(scripts.UNPIN, "", owner or "-", *keys)
+        count, revision = self._link.run(unpinning)
+        if count:
+            self._link.run(self._pin_all())  # A file may have it as well.
+        self._see(revision)
+        return bool(count)
+
+    def set_pinned(self, source: str, records: Iterable[Record]) -> None:
+        """These are the pinned entries of a source; see `Store.set_pinned`.
+
+        They last while a name server runs that has been told so.
+
+        Raises:
+            ConnectionError: Redis cannot be asked now. They are pinned when it is back.
+        """
+        self._link.run(self._set_pinned(source, _by_key(records)))
+
+    # ---- the audit -------------------------------------------------------------------
+
+    def note_refused(self, name: str, owner: str, why: str) -> None:
+        """Put into the audit that a registration was refused, if Redis can be asked."""
+        with contextlib.suppress(ConnectionError):
+            self._link.run(self._link.changing(scripts.NOTE, name, owner or "-", why))
+
+    def audit(self, most: int = 100) -> list[Event]:
+        """The latest events of the audit, of all name servers, the oldest of them first.
+
+        Raises:
+            ConnectionError: Redis cannot be asked.
+        """
+        return read_audit(self._link.run(self._link.latest(_AUDIT, most)))
+
+    # ---- in the loop -----------------------------------------------------------------
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(min(_SWEEP, self._ttl / 5))
+            try:
+                await self._sweep()
+                await self._read_files()
+                self._link.worked("sweep")
+            except ConnectionError as error:
+                self._link.failed("sweep", error)
+            except Exception:
+                logger.exception("! the sweep of the name server's store failed")
+
+    async def _read_files(self) -> None:
+        for file in self._files:
+            records = file.changed()
+            if records is not None:
+                await self._set_pinned(str(file.path), _by_key(records))
+
+    async def _sweep(self) -> None:
+        times = (self._milliseconds(self._ttl), self._milliseconds(self._suspect_for), _SWEEPER)
+        _, news, leases = await self._link.changing(scripts.SWEEP, self._me, *times)
+        if news:
+            logger.warning(
+                "! %d of %d servers are silent at once. Those whose leases end stay as suspect, and"
+                " are given after all others. Is the network of the name servers down?",
+                news,
+                leases,
+            )
+
+    def _pin_again(self) -> None:
+        """Redis has lost what was pinned."""
+        self._pin_now.set()
+
+    async def _pin_for_ever(self) -> None:
+        while True:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._pin_now.wait(), _PINNED / 3)
+            self._pin_now.clear()
+            try:
+                await self._pin_all()
+                self._link.worked("pinned")
+            except ConnectionError as error:
+                self._link.failed("pinned", error)
+                await asyncio.sleep(_SWEEP)
+                self._pin_now.set()
+            except Exception:
+                logger.exception("! pinning in the name server's store failed")
+
+    async def _set_pinned(self, source: str, pinned: dict[str, str]) -> None:
+        old = self._pinned.get(source, {})
+        self._pinned = {**self._pinned, source: pinned}
+        left = {key for each in self._pinned.values() for key in each}
+        ended = [key for key in old if key not in left]
+        if ended:
+            await self._link.changing(scripts.UNPIN, "file", "-", *ended)
+        await self._pin_all()
+
+    async def _pin_all(self) -> None:
+        records = {key: text for each in self._pinned.values() for key, text in each.items()}
+        fields = [field for key, text in records.items() for field in (key, "-", text)]
+        lasts = self._milliseconds(_PINNED)
+        for first in range(0, len(fields), 600):
+            await self._link.changing(scripts.PIN, lasts, *fields[first : first + 600])
+
+    # ---- small things ----------------------------------------------------------------
+
+    def _see(self, revision: bytes | str) -> None:
+        """Wait until a change is in the view: who has made it looks here next."""
+        try:
+            number, deadline = int(revision), time.monotonic() + _PATIENCE
+        except ValueError:
+            return  # Nothing was published; or somebody has written there.
+        while (known := self.view.revision) < number:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            self.view.wait(known, left)
+
+    @staticmethod
+    def _milliseconds(seconds: float) -> int:
+        return max(1, round(1000 * seconds))
+
+
+def _by_key(records: Iterable[Record]) -> dict[str, str]:
+    return {key_of(each.name, each.id): as_json(each.to_wire()) for each in records}

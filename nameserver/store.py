@@ -1,0 +1,133 @@
+"""Where registrations are kept: what all stores of the name server are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from .records import Lease, Load, Record, State
+    from .view import View
+
+__all__ = ["EVERY", "SUSPECT_FOR", "TTL", "Store", "is_mass_expiry"]
+
+TTL: Final = 15.0
+"""Seconds that a lease lasts without a renewal."""
+
+EVERY: Final = 5.0
+"""Seconds after which a server renews: two renewals may be lost."""
+
+SUSPECT_FOR: Final = 900.0
+"""Seconds after which a suspect entry that was not renewed is gone."""
+
+_FEWEST: Final = 3
+
+
+def is_mass_expiry(silent: int, leases: int) -> bool:
+    """Whether so many leases are silent at once that the name server may be the cause.
+
+    Then those that end become suspect and stay.
+
+    Args:
+        silent: Leases that were not renewed for half their time, or have ended within one
+            ttl, or are suspect. Not only those that have ended: servers that are cut off together
+            end one after the other, and half of them would be gone before the rest shows it.
+        leases: All of them, with those that have ended within one ttl.
+    """
+    return silent >= _FEWEST and 2 * silent > leases
+
+
+class Store(Protocol):
+    """Registrations, shared by the threads of one name server or by several name servers.
+
+    All methods may be called from any thread, and be interrupted anywhere.
+    """
+
+    @property
+    def view(self) -> View:
+        """From which lookups are answered."""
+
+    def start(self) -> None:
+        """Begin. The message of what is raised says what to do."""
+
+    def close(self) -> None:
+        """End; may be called twice."""
+
+    def healthy(self) -> str | None:
+        """None, or in one line what is wrong."""
+
+    def register(self, record: Record, owner: str) -> Lease:
+        """Give a server its lease, and publish it.
+
+        Of the same name and owner, the entry with the same id, or with one of its URLs, is
+        replaced: the server was started again, and the old lease is over at once. An entry of the
+        same id stays drained if `drain` had done that.
+
+        Args:
+            record: What the server says of itself.
+            owner: Key id of its token.
+
+        Raises:
+            NameTaken: Another owner has a live lease under this name.
+            LimitExceeded: There are too many.
+        """
+
+    def renew(self, name: str, id: str, fence: int, load: Load, state: State) -> None:
+        """Keep a lease. Only a change of the entry's state is published.
+
+        Args:
+            name: Of the service.
+            id: Of the server.
+            fence: Of its lease.
+            load: How busy it is.
+            state: `ready` or `draining`. A server that `drain` has drained stays so.
+
+        Raises:
+            LeaseLost: It is over; `reason` says why.
+        """
+
+    def deregister(self, name: str, id: str, fence: int) -> None:
+        """End a lease; nothing happens if it has ended."""
+
+    def drain(self, name: str, id: str, draining: bool) -> None:
+        """Send no more sessions to a server, or again. It lasts as long as the server's id.
+
+        Raises:
+            NameNotFound: There is no such lease.
+        """
+
+    def look(self, name: str) -> None:
+        """Make the view current for one name."""
+
+    def pin(self, record: Record, owner: str) -> None:
+        """Keep an entry that nobody renews, also over restarts, until `unpin`.
+
+        One of the same name and id is replaced.
+
+        Args:
+            record: Its id is derived from name and URLs (`pinned.pinned_record`).
+            owner: Key id of the token that pins.
+
+        Raises:
+            LimitExceeded: There are too many.
+        """
+
+    def unpin(self, name: str, url: str, owner: str) -> bool:
+        """End what `pin` did; whether there was such an entry.
+
+        Args:
+            name: Of the service.
+            url: One of the entry's, in its normal form.
+            owner: Key id of the token that unpins.
+        """
+
+    def set_pinned(self, source: str, records: Iterable[Record]) -> None:
+        """These are the pinned entries of a source, and no others.
+
+        Args:
+            source: A file that was read.
+            records: As for `pin`.
+        """
+
+    def note_refused(self, name: str, owner: str, why: str) -> None:
+        """Put into the audit that a registration was refused."""
