@@ -57,7 +57,7 @@ def test_every_option_of_serve_has_an_environment_variable() -> None:
     missing = {
         flag for flag in flags if f"WSREMOTE_SERVE_{flag.upper().replace('-', '_')}" not in named
     }
-    assert missing == {"token"}
+    assert missing == {"token", "nameserver", "nameserver-token"}
     assert len(flags) > 15
 
 

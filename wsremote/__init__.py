@@ -18,12 +18,13 @@ Objects live on the server; plain data travels by value. `docs/semantics.md` say
 from __future__ import annotations
 
 from . import errors
-from .api import connect, connect_async
+from .api import connect, connect_async, servers
 from .client.async_session import AsyncSession
 from .client.progress import Progress
 from .client.session import Session
 from .codec.markers import inout, ref, ship
 from .errors import *  # noqa: F403 - errors.__all__ is the list, and is part of ours
+from .naming.information import ServerInfo
 from .streaming.ahead import ahead
 from .tree.info import InfoTree
 from .version import __version__
@@ -32,6 +33,7 @@ __all__ = [
     "AsyncSession",
     "InfoTree",
     "Progress",
+    "ServerInfo",
     "Session",
     "__version__",
     "ahead",
@@ -39,6 +41,7 @@ __all__ = [
     "connect_async",
     "inout",
     "ref",
+    "servers",
     "ship",
     *errors.__all__,
 ]

@@ -6,6 +6,7 @@
      +-- ConnectionFailed (ConnectionError)   no session could be opened
      |    +-- AuthenticationFailed (PermissionError)
      |    +-- VersionMismatch
+     |    +-- NameNotFound (LookupError)      no server has the name, or none that is asked for
      +-- ConnectionLost (ConnectionError)     one connection is gone; carries the close code
      +-- SessionClosed (ConnectionError)      the session is over, and why
      |    +-- SessionLost                     not by this side's will; what became of its calls
@@ -25,6 +26,9 @@
      +-- ReadOnlyCopy (TypeError)             a write to a copy of what the server owns
      +-- ChangeConflict (RuntimeError)        both sides changed an argument during a call
      +-- ShadowedPackage (ImportError)        a local package of the same name is installed
+     +-- NameTaken (PermissionError)          another token's servers have the name
+     +-- NameRefused (PermissionError)        the token may not register the name
+     +-- LeaseLost (LookupError)              a server stands under its name no more
      +-- RemoteError                          a remote exception whose class cannot be built here
 
 What a served function raises is none of these: it arrives as its own class.
@@ -43,8 +47,12 @@ __all__ = [
     "DecodeError",
     "EncodeError",
     "ForkedSession",
+    "LeaseLost",
     "LimitExceeded",
     "LocalProtocolError",
+    "NameNotFound",
+    "NameRefused",
+    "NameTaken",
     "NotExposed",
     "ProtocolError",
     "ReadOnlyCopy",
@@ -74,6 +82,13 @@ class AuthenticationFailed(ConnectionFailed, PermissionError):
 
 class VersionMismatch(ConnectionFailed):
     """Client and server speak no common version of the protocol."""
+
+
+class NameNotFound(ConnectionFailed, LookupError):
+    """No server has the name, or none of those that have it is what was asked for.
+
+    The message says what there is: names near it, versions that do not fit, servers that drain.
+    """
 
 
 class ConnectionLost(WsRemoteError, ConnectionError):
@@ -205,6 +220,27 @@ class ChangeConflict(WsRemoteError, RuntimeError):
 
 class ShadowedPackage(WsRemoteError, ImportError):
     """`install()` would hide a package that is installed here."""
+
+
+class NameTaken(WsRemoteError, PermissionError):
+    """A name cannot be registered: servers of another token have it."""
+
+
+class NameRefused(WsRemoteError, PermissionError):
+    """A name cannot be registered with this token: it is for other names, or for lookups."""
+
+
+class LeaseLost(WsRemoteError, LookupError):
+    """A server no longer stands under its name at the name server.
+
+    Attributes:
+        reason: `expired` if it was not renewed in time, `unknown` if the name server has never
+            heard of it (it was restarted), `replaced` if another server has its place.
+    """
+
+    def __init__(self, text: str, reason: str = "unknown") -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class RemoteError(WsRemoteError):

@@ -1,0 +1,230 @@
+"""Name servers that lie, and servers that are not what a name server says: in real processes."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from faults.proxy import FaultProxy
+from harness import Serve, ServedProcess
+
+import wsremote
+from wsremote.errors import AuthenticationFailed, ConnectionFailed, NameNotFound
+from wsremote.naming.asking import NameServer
+
+from .conftest import Say
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A port that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"ws://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture
+def babbling() -> Iterator[str]:
+    """A port where something answers that is no wsremote server."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def babble() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    sock, _ = listener.accept()
+                    with sock:
+                        sock.recv(65536)
+                        sock.sendall(b"220 mail.example ESMTP ready\r\n")
+
+        thread = threading.Thread(target=babble)
+        thread.start()
+        yield f"ws://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def nobody() -> str:
+    """A port at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"ws://127.0.0.1:{free.getsockname()[1]}"
+
+
+def by_name(lying: ServedProcess, timeout: float = 10.0) -> wsremote.Session:
+    """A session of its own with a server of the name."""
+    return wsremote.connect(
+        "risk", token=lying.token, nameserver=lying.url, new=True, timeout=timeout
+    )
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was said."""
+    return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+def test_a_server_with_another_token_is_refused_and_the_next_tried(
+    lying: ServedProcess, right: ServedProcess, serve: Serve, say: Say,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """It cannot prove that it is of those who know the token: nothing is sent to it."""
+    impostor = serve("json", token="of an impostor")
+    say(impostor.url, right.url)
+    with by_name(lying) as session:
+        assert session.url == right.url
+        assert session.modules.json.dumps([1]) == "[1]"
+    (warning,) = warnings(caplog)
+    assert re.search(f"risk: {impostor.url} cannot be used: .*; trying {right.url}", warning)
+    say(impostor.url)
+    with pytest.raises(AuthenticationFailed, match=f"the server of risk.*{impostor.url}"):
+        by_name(lying)
+
+
+def test_what_is_no_wsremote_server_is_passed_over(
+    lying: ServedProcess, right: ServedProcess, say: Say, babbling: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """Each with what is there, and which is tried next."""
+    dead = nobody()
+    say(babbling, dead, right.url)
+    with by_name(lying) as session:
+        assert session.url == right.url
+    first, second = warnings(caplog)
+    assert "is no wsremote server" in first and first.endswith(f"; trying {dead}")
+    assert "Nothing listens" in second and second.endswith(f"; trying {right.url}")
+
+
+def test_a_silent_server_leaves_time_for_the_next(
+    lying: ServedProcess, right: ServedProcess, say: Say, silent: str
+) -> None:
+    """It has its share of the timeout, not all."""
+    say(silent, right.url)
+    with by_name(lying, timeout=2.0) as session:
+        assert session.url == right.url
+
+
+def test_if_none_can_be_used_all_are_named(
+    lying: ServedProcess, say: Say, babbling: str, serve: Serve
+) -> None:
+    """With the reason of each."""
+    impostor, dead = serve("json", token="of an impostor").url, nobody()
+    say(babbling, dead, impostor)
+    with pytest.raises(ConnectionFailed) as caught:
+        by_name(lying)
+    assert not isinstance(caught.value, AuthenticationFailed)
+    text = str(caught.value)
+    assert text.startswith("none of the 3 servers of risk can be used: ")
+    assert all(url in text for url in (babbling, dead, impostor))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "None",
+        "'ws://a:1'",
+        "{}",
+        "[]",
+        "[1, None, 'x', [], {}]",
+        "Strange()",
+        "(each for each in range(3))",
+        "[Strange()] * 3",
+        "[{'name': Strange(), 'id': '1', 'urls': ['ws://a:1']}]",
+        "[{'name': 'risk', 'id': '1', 'urls': [Strange()]}]",
+        "[{'name': 'other', 'id': '1', 'urls': ['ws://a:1']}]",
+        "[{'name': 'risk', 'id': '1', 'urls': ['file:///etc/passwd']}]",
+        "[{'name': 'risk', 'id': '\\x1b[2J', 'urls': ['ws://a:1']}]",
+        "[[[[[[[]]]]]]]",
+        "fail(KeyError('x'))",
+        "fail(Strange())",
+        "fail(SystemExit(3))",
+        "fail(wsremote.errors.SessionClosed('fooled you'))",
+        "fail(wsremote.errors.DecodeError('fooled you'))",
+        "fail(ExceptionGroup('many', [OSError()]))",
+    ],
+)
+def test_answers_that_make_no_sense(lying: ServedProcess, say: Say, answer: str) -> None:
+    """No crash and no other error: the name server is named, in one line that can be printed."""
+    say(answer)
+    with pytest.raises(ConnectionFailed, match=f"the name server {lying.url}") as caught:
+        by_name(lying)
+    assert str(caught.value).isprintable()
+
+
+def test_what_it_says_is_only_text(lying: ServedProcess, say: Say) -> None:
+    """Its errors are made anew here, without what could do harm on a terminal."""
+    say("fail(wsremote.errors.NameNotFound('no risk\\n\\x1b[31mhere' + 'x' * 10000))")
+    with pytest.raises(NameNotFound) as caught:
+        by_name(lying)
+    text = str(caught.value)
+    assert text.startswith("no risk ?[31mherex") and text.isprintable() and len(text) <= 2000
+
+
+def test_a_name_server_that_hangs_is_given_up(
+    lying: ServedProcess, right: ServedProcess, say: Say, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After its part of the timeout; what it has said before it hung is remembered."""
+    say(right.url)
+    by_name(lying).close()
+    say("time.sleep(30)")
+    with by_name(lying, timeout=1.0) as session:
+        assert session.url == right.url
+    assert "did not answer within" in warnings(caplog)[-1]
+
+
+def test_a_connection_that_is_lost_is_not_waited_for(lying: ServedProcess, say: Say) -> None:
+    """The session would resume some time; another name server may answer now."""
+    say()
+    with FaultProxy(lying.url) as proxy:
+        asked = NameServer(proxy.url, lying.token, ssl_context=None, timeout=10.0)
+        assert asked.call("resolve", "risk", timeout=10.0) == []
+        with proxy.outage():
+            while asked.connected:
+                pass
+            with pytest.raises(ConnectionFailed, match=f"{proxy.url} was lost"):
+                asked.call("resolve", "risk", timeout=10.0)
+            asked.close()
+
+
+def test_another_server_is_no_name_server(right: ServedProcess) -> None:
+    """The URL of a server where that of the name server should be."""
+    with pytest.raises(ConnectionFailed, match="is no name server: it serves json"):
+        wsremote.connect("risk", token=right.token, nameserver=right.url)
+    with pytest.raises(ConnectionFailed, match="is no name server: it serves json"):
+        wsremote.servers(token=right.token, nameserver=right.url)
+
+
+def test_a_name_server_with_another_token_is_an_impostor(lying: ServedProcess) -> None:
+    """It is not even asked."""
+    with pytest.raises(AuthenticationFailed, match=f"the name server {lying.url}"):
+        wsremote.connect(
+            "risk", token="of the servers", nameserver_token="another", nameserver=lying.url
+        )
+
+
+def test_the_list_is_not_trusted_either(
+    lying: ServedProcess, right: ServedProcess, say: Say, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A wrong record is left out."""
+    say({"name": "\x1b[2J", "id": "1", "urls": ["ws://a:1"]}, right.url)
+    (server,) = wsremote.servers(nameserver=lying.url, token=lying.token)
+    assert server.urls == (right.url,)
+    assert "left out: name" in warnings(caplog)[0]
+
+
+def test_what_is_remembered_is_not_trusted(
+    lying: ServedProcess, right: ServedProcess, serve: Serve, say: Say, tmp_path: Path
+) -> None:
+    """A file that leads to an impostor leads to a refusal."""
+    impostor = serve("json", token="of an impostor")
+    say(right.url)
+    by_name(lying).close()
+    folder = Path(os.environ["WSREMOTE_CACHE"]) / "names-1"
+    (file,) = folder.iterdir()
+    file.write_text(file.read_text().replace(right.url, impostor.url))
+    say("fail(OSError('down'))")
+    with pytest.raises(AuthenticationFailed, match=impostor.url):
+        by_name(lying)

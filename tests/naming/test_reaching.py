@@ -1,0 +1,74 @@
+"""Which server of a name is tried next, how long, and what is said in the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from wsremote.errors import AuthenticationFailed, ConnectionFailed
+from wsremote.naming.information import ServerInfo
+from wsremote.naming.reaching import Attempts
+
+SERVERS = [
+    ServerInfo("risk", "1", ("ws://a:1", "ws://b:1")),
+    ServerInfo("risk", "2", ("ws://b:1", "ws://c:1")),
+]
+
+
+class Clock:
+    """Says what it is told."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_each_url_once_and_each_gets_its_share_of_the_time() -> None:
+    """A silent one leaves time for the others; what one does not need the others have."""
+    clock = Clock()
+    attempts = Attempts("risk", SERVERS, 9.0, clock)
+    shares = []
+    for (url, seconds), took in zip(attempts, [3.0, 0.0, 20.0], strict=True):
+        shares.append((url, seconds))
+        clock.now += took
+        attempts.failed(ConnectionFailed("no"))
+    assert shares == [("ws://a:1", 3.0), ("ws://b:1", 3.0), ("ws://c:1", 6.0)]
+
+
+def test_each_failure_names_the_server_and_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    """In the log when it happens, and all of them in the error."""
+    attempts = Attempts("risk", SERVERS, 9.0)
+    reasons = iter(["nothing listens at ws://a:1", "another token", "is full"])
+    for _ in attempts:
+        attempts.failed(ConnectionFailed(next(reasons)))
+    first, second, third = (record.getMessage() for record in caplog.records)
+    assert first == (
+        "! risk: ws://a:1 cannot be used: nothing listens at ws://a:1; trying ws://b:1"
+    )
+    assert second.endswith("another token; trying ws://c:1")
+    assert third == "! risk: ws://c:1 cannot be used: is full"
+    assert str(attempts.error()) == (
+        "none of the 3 servers of risk can be used: nothing listens at ws://a:1; ws://b:1: another"
+        " token; ws://c:1: is full"
+    )
+
+
+def test_a_token_that_all_refuse_is_wrong() -> None:
+    """If only some do, they may be impostors."""
+    attempts = Attempts("risk", SERVERS[:1], 9.0)
+    for _ in attempts:
+        attempts.failed(AuthenticationFailed("no"))
+    assert type(attempts.error()) is AuthenticationFailed
+    mixed = Attempts("risk", SERVERS[:1], 9.0)
+    for _, error in zip(mixed, [AuthenticationFailed("no"), OSError("down")], strict=True):
+        mixed.failed(error)
+    assert type(mixed.error()) is ConnectionFailed
+
+
+def test_what_a_stranger_says_is_only_text(caplog: pytest.LogCaptureFixture) -> None:
+    """A server that was refused may have said it: no new lines, nothing that moves a cursor."""
+    attempts = Attempts("risk", SERVERS[:1], 9.0)
+    for _ in attempts:
+        attempts.failed(ConnectionFailed("no\n\x1b[2Jentry" + "x" * 10_000))
+    assert str(attempts.error()).isprintable() and len(str(attempts.error())) < 5000
+    assert all(record.getMessage().isprintable() for record in caplog.records)

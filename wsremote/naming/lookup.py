@@ -1,0 +1,192 @@
+"""From a name to the servers that have it: asked of the name servers, or remembered."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from ..errors import AuthenticationFailed, ConnectionFailed, NameNotFound
+from .asking import NameServer
+from .information import ServerInfo
+from .remembered import Remembered
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Sequence
+
+    from .names import Wanted
+    from .nameservers import NameServers
+    from .remembered import Answer
+
+__all__ = ["all_servers", "look_up", "servers_of"]
+
+logger = logging.getLogger("wsremote.naming")
+
+T = TypeVar("T")
+
+_CANDIDATES: Final = 3
+"""Servers that are asked for: one to connect to, and others in case that cannot be reached."""
+_PATIENCE: Final = 3.0
+"""Seconds for all name servers together where an earlier answer is remembered."""
+
+
+def look_up(
+    wanted: Wanted,
+    nameservers: NameServers,
+    *,
+    ssl_context: ssl.SSLContext | None,
+    timeout: float,
+    remembered: Remembered | None = None,
+) -> list[ServerInfo]:
+    """The servers to try, in this order; at least one.
+
+    Args:
+        wanted: The name, and what else is asked of a server.
+        nameservers: Where to ask, one after the other.
+        ssl_context: What to trust with `wss://`; None for the system's authorities.
+        timeout: Seconds for all of it.
+        remembered: Earlier answers; None for those on this user's disk.
+
+    Raises:
+        NameNotFound: There is no such server.
+        AuthenticationFailed: The name servers do not take the token.
+        ConnectionFailed: No name server answers, and none has before.
+        ValueError: The version is none that makes sense.
+    """
+    remembered = remembered or Remembered.default()
+    known = remembered.recall(nameservers.urls, wanted)
+    patience = timeout if known is None else min(timeout, _PATIENCE)
+
+    def resolve(server: NameServer, seconds: float) -> list[ServerInfo]:
+        name, version, tags, zone = wanted
+        answer = server.call(
+            "resolve", name, version or None, tags, zone, _CANDIDATES, timeout=seconds
+        )
+        found = [each for each in servers_of(answer, server.url) if each.name == name]
+        if not found:
+            raise ConnectionFailed(
+                f"the name server {server.url} gave no record of {name} that can be used"
+            )
+        return found
+
+    try:
+        found = _ask_all(nameservers, resolve, ssl_context=ssl_context, timeout=patience)
+    except (NameNotFound, AuthenticationFailed):
+        raise
+    except ConnectionFailed as error:
+        if known is None:
+            raise ConnectionFailed(
+                f"no name server says where {wanted.name} is, and none has before: {error}"
+            ) from error
+        logger.warning("! %s", _from_memory(wanted.name, known, error))
+        return known.servers
+    remembered.remember(nameservers.urls, wanted, found)
+    return found
+
+
+def all_servers(
+    prefix: str,
+    nameservers: NameServers,
+    *,
+    ssl_context: ssl.SSLContext | None,
+    timeout: float,
+) -> list[ServerInfo]:
+    """All servers whose names begin so, also those that take no clients; by their names.
+
+    Args:
+        prefix: "" for all.
+        nameservers: Where to ask, one after the other.
+        ssl_context: What to trust with `wss://`; None for the system's authorities.
+        timeout: Seconds for all of it.
+
+    Raises:
+        ConnectionFailed: No name server answers.
+    """
+
+    def ask(server: NameServer, seconds: float) -> list[ServerInfo]:
+        return servers_of(server.call("servers", prefix, timeout=seconds), server.url)
+
+    found = _ask_all(nameservers, ask, ssl_context=ssl_context, timeout=timeout)
+    return sorted(found, key=lambda each: (each.name, -each.age, each.urls))
+
+
+def _ask_all(
+    nameservers: NameServers,
+    question: Callable[[NameServer, float], T],
+    *,
+    ssl_context: ssl.SSLContext | None,
+    timeout: float,
+) -> T:
+    """What the first name server that answers says, the last good one being asked first.
+
+    That a name is not found only counts if none of the others has it: one that was just started
+    may not know it yet.
+
+    Args:
+        nameservers: Where to ask.
+        question: Asks one, within so many seconds.
+        ssl_context: What to trust with `wss://`.
+        timeout: Seconds for all of them.
+
+    Raises:
+        ConnectionFailed: None of them answers; the text has the reason of each.
+        ValueError: The question makes no sense.
+    """
+    end = time.monotonic() + timeout
+    failures: list[ConnectionFailed] = []
+    in_turn = nameservers.in_turn()
+    for number, url in enumerate(in_turn):
+        # A silent one must leave time for the others.
+        until = time.monotonic() + max(0.05, end - time.monotonic()) / (len(in_turn) - number)
+        try:
+            left = round(until - time.monotonic(), 2)
+            with NameServer(
+                url, nameservers.token, ssl_context=ssl_context, timeout=left
+            ) as server:
+                answer = question(server, until - time.monotonic())
+        except ConnectionFailed as error:
+            logger.info("! %s", error)
+            failures.append(error)
+        else:
+            nameservers.has_answered(url)
+            return answer
+    raise _the_one(failures)
+
+
+def _the_one(failures: Sequence[ConnectionFailed]) -> ConnectionFailed:
+    """One error for those of all name servers."""
+    for kind in (NameNotFound, AuthenticationFailed):
+        said = [error for error in failures if isinstance(error, kind)]
+        others = [error for error in failures if not isinstance(error, kind)]
+        if said and (kind is NameNotFound or not others):
+            texts = dict.fromkeys(map(str, [*said[:1], *others]))
+            return kind("; ".join(texts))
+    return ConnectionFailed(" ".join(f"{str(error).rstrip('.')};" for error in failures)[:-1])
+
+
+def servers_of(answer: object, url: str) -> list[ServerInfo]:
+    """The records of an answer; what is none is left out, with a line in the log.
+
+    Raises:
+        ConnectionFailed: It is no list.
+    """
+    if not isinstance(answer, list | tuple):
+        raise ConnectionFailed(
+            f"the name server {url} gave a {type(answer).__name__} for a list of servers: is it the"
+            " same version of wsremote?"
+        )
+    found = []
+    for record in answer:
+        try:
+            found.append(ServerInfo.from_wire(record))
+        except ValueError as error:
+            logger.warning("! the name server %s gave a record that is left out: %s", url, error)
+    return found
+
+
+def _from_memory(name: str, known: Answer, error: ConnectionFailed) -> str:
+    minutes = known.age / 60
+    age = f"{minutes / 60:.0f} h" if minutes > 90 else f"{minutes:.0f} min"
+    urls = ", ".join(url for server in known.servers for url in server.urls)
+    return f"no name server answers, {name} is looked for where it was {age} ago, {urls}: {error}"

@@ -1,0 +1,69 @@
+"""A server and its name: what is said at its start, and what keeps it registered from then on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..server.load import LoadMeter
+from .record import advertised, record_of
+from .registrar import Registrar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..server.server import Server
+    from .nameservers import NameServers
+
+__all__ = ["Registering"]
+
+
+@dataclass(frozen=True, slots=True)
+class Registering:
+    """What a server is told about its name: `Registering(…).registrar(server, packages).start()`.
+
+    Attributes:
+        name: Under which clients find it.
+        nameservers: Where it registers.
+        advertise: The URLs at which clients reach it; empty for where it listens.
+        tags: What clients may ask for.
+        zone: Where it is.
+        capacity: Sessions that it takes; None for `--max-sessions`.
+        service_version: None for that of the first package.
+    """
+
+    name: str
+    nameservers: NameServers
+    advertise: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    zone: str = ""
+    capacity: int | None = None
+    service_version: str | None = None
+
+    @property
+    def told_to_clients(self) -> tuple[str, str]:
+        """The name, and where clients ask for it."""
+        return self.name, ",".join(self.nameservers.urls)
+
+    def registrar(self, server: Server, packages: Sequence[str]) -> Registrar:
+        """What keeps a server registered that listens.
+
+        Args:
+            server: Which; it listens.
+            packages: Import names of what it was told to serve, the service itself first.
+
+        Raises:
+            ValueError: The name is none, or clients could not reach the server.
+        """
+        record = record_of(
+            server,
+            self.name,
+            packages,
+            urls=advertised(server.url, self.advertise, self.nameservers.urls),
+            version=self.service_version,
+            tags=self.tags,
+            zone=self.zone,
+            capacity=self.capacity,
+        )
+        meter = LoadMeter(server)
+        return Registrar(record, self.nameservers, lambda: meter.measure()._asdict())
