@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 
+from .naming.record import version_of
 from .version import __version__
 
 __all__ = ["banner"]
 
 
-def banner(url: str, token: str, packages: Sequence[str], objects: Mapping[str, object]) -> str:
+def banner(
+    url: str,
+    token: str,
+    packages: Sequence[str],
+    objects: Mapping[str, object],
+    *,
+    named: tuple[str, str] | None = None,
+) -> str:
     """The text, with lines that can be pasted into a client.
 
     Args:
         packages: The names that were asked to be served.
         objects: Everything that is served, by its name on the wire.
+        named: The server's name and the name server's URL, if it is found by one.
     """
+    where, by_name = f'"{url}"', ""
+    if named is not None:
+        where, by_name = f'"{named[0]}", nameserver="{named[1]}"', f" as {named[0]}"
     served = [f"  {_title(name)}: {_counts(name, objects)}" for name in packages]
     return "\n".join(
         [
-            f"wsremote {__version__} serving at {url} (pid {os.getpid()})",
+            f"wsremote {__version__} serving at {url}{by_name} (pid {os.getpid()})",
             *served,
             "  From Python on the client:",
             "    import wsremote",
-            f'    session = wsremote.connect("{url}", token="{token}")',
+            f'    session = wsremote.connect({where}, token="{token}")',
             f"    {packages[0].replace('.', '_')} = session.modules.{packages[0]}",
             "Ctrl-C to stop",
         ]
@@ -36,15 +46,8 @@ def banner(url: str, token: str, packages: Sequence[str], objects: Mapping[str, 
 
 def _title(package: str) -> str:
     """Name and version, the version where the package tells one of its own."""
-    if package.partition(".")[0] in sys.stdlib_module_names:
-        return package
-    version = getattr(sys.modules.get(package), "__version__", None)
-    if not isinstance(version, str):
-        try:
-            version = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            return package
-    return f"{package} {version}"
+    version = version_of(package)
+    return package if version is None else f"{package} {version}"
 
 
 def _counts(package: str, objects: Mapping[str, object]) -> str:

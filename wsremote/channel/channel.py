@@ -148,9 +148,11 @@ class Channel:
                     break
                 if seq <= max(sequence.reached, sequence.written):
                     break
-                (message,) = wire.read(data)
+                # Releases may be ahead of it.
+                *ahead, message = wire.read(data)
                 if isinstance(message, Exec) and message.call == call:
-                    sequence.unacked[-back] = seq, wire.write(Cancel(seq, message.ack, call))
+                    instead = wire.write_many([*ahead, Cancel(seq, message.ack, call)])
+                    sequence.unacked[-back] = seq, instead
                     for needed in list(self._needed):
                         if needed[0] == seq:
                             self._needed.remove(needed)
@@ -205,11 +207,20 @@ class Channel:
 
     # ---- buffers ---------------------------------------------------------------------
 
-    def _send_buffers(self, buffers: Iterable[Buffer]) -> list[int]:
-        """Send buffers in chunks, ahead of the message that will list them."""
+    def _send_buffers(
+        self, buffers: Iterable[Buffer], transfers: list[int] | None = None
+    ) -> list[int]:
+        """Send buffers in chunks, ahead of the message that will list them.
+
+        Args:
+            buffers: To be sent.
+            transfers: Gets their numbers as they leave, for a caller that an interrupt may hit
+                between this and the message: such buffers are to be withdrawn.
+        """
         if self._needed:
             self._forget_acknowledged()
-        transfers: list[int] = []
+        if transfers is None:
+            transfers = []
         try:
             for buffer in buffers:
                 transfer = next(self._transfer_numbers)
@@ -286,7 +297,8 @@ class Channel:
         self._carrying[me] = None
         try:
             self._ask_pace(connection, pace.begins(total - start, time.monotonic()))
-            for offset, size in spans_of(total, start):
+            spans = spans_of(total, start)
+            for first in spans:
                 if pace.is_full:
                     self._wait_for_pace(connection, pace, transfer)
                 if transfer in self._not_taken:
@@ -296,10 +308,17 @@ class Channel:
                 with self._sending:
                     if connection is not self.connection:
                         return False
-                    head = wire.chunk_head(transfer, total, offset, size)
-                    connection.send_large(head, view[offset : offset + size])
-                    self._ask_pace(connection, pace.sent(size, time.monotonic()))
-                self._has_sent(size)
+                    more = pace.at_once - 1 if connection.gathers else 0
+                    some = [first, *itertools.islice(spans, more)]
+                    connection.send_large(
+                        *(
+                            (wire.chunk_head(transfer, total, offset, size), view[offset:][:size])
+                            for offset, size in some
+                        )
+                    )
+                    sent = sum(size for _, size in some)
+                    self._ask_pace(connection, pace.sent(sent, time.monotonic()))
+                self._has_sent(sent)
         except ConnectionLost:
             if self.closed_because is not None:
                 raise

@@ -12,9 +12,8 @@ import itertools
 import logging
 import time
 from collections import deque
-from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from ..channel.channel import NotTaken
 from ..codec import wire
@@ -23,7 +22,8 @@ from ..codec.values import ValueCodec
 from ..errors import ConnectionLost
 from ..protocol.messages import AWAIT, Bye, Exec, Fault
 from ..protocol.transfers import spans_of
-from .async_calls import Answer, RemoteCall
+from .async_answers import Place, placed
+from .async_calls import RemoteCall
 from .async_mirrors import AsyncMirrors
 from .async_promises import PromiseLending
 from .driver import Driver
@@ -38,10 +38,11 @@ if TYPE_CHECKING:
     from ..protocol.messages import Numbered, Target, Welcome
     from ..transport.connection import SocketConnection
     from ..transport.loop_poller import LoopPoller
+    from .async_answers import Answer
     from .resuming import Resumer
     from .waiting import Waiting
 
-__all__ = ["AsyncAnswering", "Place", "placed"]
+__all__ = ["AsyncAnswering"]
 
 logger = logging.getLogger("wsremote.client")
 
@@ -50,24 +51,6 @@ _MOST_KEPT: Final = 64 * 1024 * 1024
 
 _GOODBYE: Final = 2.0
 """Seconds that the server has to close the connection after a goodbye."""
-
-
-class Place(NamedTuple):
-    """Where the calls of a task run on the server, if not in its session's lane.
-
-    Attributes:
-        session: Whose calls.
-        parent: The callback of the server that they are nested in; None for none.
-        is_pooled: Whether any thread of the session may run them.
-    """
-
-    session: object
-    parent: int | None
-    is_pooled: bool
-
-
-placed: Final[ContextVar[Place | None]] = ContextVar("wsremote.placed", default=None)
-"""The place of the calls that are made here."""
 
 
 class OneLane:
@@ -149,6 +132,8 @@ class AsyncAnswering(Driver):
         # What the server has called and is not begun, with the call that it belongs to.
         self._uncalled: deque[tuple[Exec, Answer | None]] = deque()
         self._callbacks: set[asyncio.Task[None]] = set()
+        # Whether tasks have ever made calls that run elsewhere than in the session's lane.
+        self.has_places = False
         # What is called with each buffer that is on its way.
         self._needing: dict[int, tuple[Target, str | None]] = {}
 
@@ -212,6 +197,7 @@ class AsyncAnswering(Driver):
         if self._freed:
             self._free()
         kept: list[Any] = []
+        self.has_places = True
         token = placed.set(Place(self, message.call, False) if is_blocked else None)
         try:
             try:
@@ -238,7 +224,7 @@ class AsyncAnswering(Driver):
 
     async def _settled(self, value: Any) -> Any:
         """What a function gave that is called back: of a call on the server, what comes of it."""
-        return await value if type(value) is RemoteCall else value
+        return await value if isinstance(value, RemoteCall) else value
 
     # ---- sending ---------------------------------------------------------------------
 
@@ -249,20 +235,28 @@ class AsyncAnswering(Driver):
             ConnectionLost: The session is over.
         """
         with self._sending:
-            if self._released:
+            if self._released or self._due:
                 self._send_releases()
             self._send_fields(kind, *fields)
 
-    def _send_buffers(self, buffers: Iterable[Buffer], *, waits: bool = False) -> list[int]:
+    def _send_buffers(
+        self,
+        buffers: Iterable[Buffer],
+        transfers: list[int] | None = None,
+        *,
+        waits: bool = False,
+    ) -> list[int]:
         """Number buffers; `send_behind` sends them.
 
         Args:
             buffers: What may be written to meanwhile is copied,
+            transfers: Gets the numbers.
             waits: but not if the task that made the call waits for it.
         """
         if self._needed:
             self._forget_acknowledged()
-        transfers: list[int] = []
+        if transfers is None:
+            transfers = []
         for buffer in buffers:
             transfer = next(self._transfer_numbers)
             transfers.append(transfer)
@@ -329,7 +323,7 @@ class AsyncAnswering(Driver):
                     if connection is not self.connection:
                         return False
                     head = wire.chunk_head(transfer, total, offset, size)
-                    connection.send_large(head, view[offset : offset + size])
+                    connection.send_large((head, view[offset : offset + size]))
                     self._ask_pace(connection, pace.sent(size, time.monotonic()))
                 # Of this transfer, and not of a thread.
                 sending[-transfer] = offset + size, total, self._name_of(transfer)

@@ -22,9 +22,9 @@ from ..codec.scalars import PLAIN_TYPES
 from ..codec.writeback import containers_of
 from ..errors import CallTimeout, ConnectionLost
 from ..protocol.messages import AWAIT, POOL, Cancel, Exec, Op, Result
-from .async_answering import placed
+from .async_answers import NOTHING, Answer, placed
 from .async_caller import AsyncCaller
-from .async_calls import NOTHING, Answer, RemoteCall
+from .async_calls import LARGE, RemoteCall
 from .async_sending import AsyncSending
 from .loss import call_name
 from .reporting import warn_too_large
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..protocol.messages import Target, Welcome
     from ..transport.connection import SocketConnection
     from ..transport.loop_poller import LoopPoller
-    from .async_sending import Line
+    from .async_sending import Made
     from .resuming import Resumer
     from .waiting import Lane
 
@@ -50,9 +50,6 @@ _LAST_WORD: Final = 1.0
 
 _MOMENT: Final = 0.2
 """Seconds that the next call waits for one to end that was given up."""
-
-_LARGE: Final = 4096
-"""Bytes or characters of an argument above which what else a call costs is of no account."""
 
 _GET: Final = int(Op.GET)
 _AWAIT_SPECIAL: Final = int(Op.SPECIAL) + AWAIT
@@ -152,11 +149,11 @@ class AsyncDriver(AsyncSending):
                 place = None
             containers: list[Any] = []
             transfers: list[int] | None = None
-            arguments: list[Any] | bytes | None = None if kwargs else [*args]
+            arguments: tuple[Any, ...] | bytes | None = None if kwargs else args
             for value in args:
                 kind = type(value)
                 if kind not in PLAIN_TYPES or (
-                    (kind is str or kind is bytes) and len(value) > _LARGE
+                    (kind is str or kind is bytes) and len(value) > LARGE
                 ):
                     arguments = None
                     break
@@ -165,9 +162,9 @@ class AsyncDriver(AsyncSending):
                 arguments, transfers, containers = self._encoded(
                     target, name, args, kwargs, waits=waits
                 )
-            if op >= AWAIT:
+            if op >= AWAIT and not self._awaits_there:
                 self._awaits_there = True
-            number = -lane.number if self._awaits_there else lane.number
+            self.lane_number = number = -lane.number if self._awaits_there else lane.number
             parent = None
             if place is not None:
                 parent = place.parent
@@ -178,11 +175,11 @@ class AsyncDriver(AsyncSending):
             timeout = self._timeout.get() if self._has_timeouts else None
             late = None if timeout is None else self.loop.call_later(timeout, self._late, answer)
             try:
-                line = answer, number, parent, op, target, name, arguments
+                made = answer, number, parent, op, target, name, arguments
                 if transfers:
-                    await self._put_behind(line, transfers, timeout)
+                    await self._put_behind(made, transfers, timeout)
                 else:
-                    self._put(line)
+                    self.put(made)
                 await answer
                 if answer.is_late and not answer.has_come:
                     await self._end_late(answer, timeout or 0.0)
@@ -201,19 +198,24 @@ class AsyncDriver(AsyncSending):
                 # Arrived, as their answer has: they are not kept for another connection.
                 self._forget_acknowledged()
             value = self.taken(answer, containers)
-            if self.mirrors.wants_more and not is_inner:
-                await self.mirrors.refreshed(self.inner)
-            if self.coroutine_classes and type(value) in self.coroutine_classes and op != _GET:
-                handle = value._wsremote_handle
-                return await self.execute(_AWAIT_SPECIAL, handle, "__await__", (), None)
-            # One of the client's own has come home.
-            return await value if type(value) is CoroutineType and op != _GET else value
+            return await self.finished(op, value, is_inner=is_inner)
         except StopIteration as error:
             # Which no coroutine can raise; as `anext` does.
             raise StopAsyncIteration(*error.args) from None
         except BaseException:
             hide_own_frames()
             raise
+
+    async def finished(self, op: int, value: Any, *, is_inner: bool = False) -> Any:
+        """What a call gives to who has awaited it, when all is done that its value asks for."""
+        __tracebackhide__ = True
+        if self.mirrors.wants_more and not is_inner:
+            await self.mirrors.refreshed(self.inner)
+        if self.coroutine_classes and type(value) in self.coroutine_classes and op != _GET:
+            handle = value._wsremote_handle
+            return await self.execute(_AWAIT_SPECIAL, handle, "__await__", (), None)
+        # One of the client's own has come home.
+        return await value if type(value) is CoroutineType and op != _GET else value
 
     async def inner(self, *what: Any) -> Any:
         """A call that another one makes for what it needs."""
@@ -237,7 +239,7 @@ class AsyncDriver(AsyncSending):
         """The payload of arguments of any kind, their buffers, and the containers among them."""
         kwargs = kwargs or _NO_KWARGS
         for argument in (*args, *kwargs.values()):
-            if type(argument) is RemoteCall:
+            if isinstance(argument, RemoteCall):
                 argument.refuse("write `await` before it is an argument")
         containers = containers_of(args, kwargs, too_large=warn_too_large)
         payload, buffers = self.codec.encode_call(args, kwargs)
@@ -246,17 +248,17 @@ class AsyncDriver(AsyncSending):
         transfers = self._send_buffers(buffers, waits=waits) if buffers else None
         return payload, transfers, containers
 
-    async def _put_behind(self, line: Line, transfers: list[int], seconds: float | None) -> None:
+    async def _put_behind(self, made: Made, transfers: list[int], seconds: float | None) -> None:
         """Send a call behind its buffers.
 
         Raises:
             CallTimeout: They have not left in time.
         """
-        answer, _, _, _, target, name, _ = line
-        fields = answer.call, *line[1:], transfers
+        answer, _, _, _, target, name, _ = made
+        fields = answer.call, *made[1:], transfers
         try:
             async with asyncio.timeout(seconds):
-                await self.poller_of_loop.room(lambda: len(self._calls) >= self._most_calls)
+                await self.poller_of_loop.room(lambda: len(self._calls) >= self.most_calls)
                 self._calls[answer.call] = answer
                 self._needing.update(dict.fromkeys(transfers, (target, name)))
                 await self.send_behind(Exec, transfers, *fields)
@@ -405,6 +407,7 @@ class AsyncDriver(AsyncSending):
                 self._stuck = None
                 if not waited.done():
                     lane = self._lanes.renew()
+                    self.lane_number = -lane.number if self._awaits_there else lane.number
                     logger.info("= a call that was given up goes on; now lane %d", lane.number)
         return self._lanes.mine
 

@@ -8,11 +8,20 @@ from collections import deque
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
-from .async_answering import Place, placed
+from ..codec.hiding import hide_own_frames
+from .async_answers import Place, placed
 from .executor import SessionExecutor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+    from collections.abc import (
+        AsyncIterable,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Coroutine,
+        Iterable,
+        Iterator,
+    )
 
     from .async_driver import AsyncDriver
 
@@ -60,7 +69,7 @@ class AsyncExecutor:
             raise driver._over()
         self._check_remote(fn)
         made: Coroutine[Any, Any, Any] = fn(*args, **kwargs)
-        context = copy_context()
+        context, driver.has_places = copy_context(), True
         context.run(placed.set, Place(driver, None, True))
         task: asyncio.Task[Any] = driver.loop.create_task(made, context=context)
         self._submitted.add(task)
@@ -70,7 +79,7 @@ class AsyncExecutor:
     def map(
         self,
         fn: Callable[..., Any],
-        *iterables: Iterable[Any],
+        *iterables: Iterable[Any] | AsyncIterable[Any],
         timeout: float | None = None,
         chunksize: int = 1,
     ) -> AsyncIterator[Any]:
@@ -80,7 +89,8 @@ class AsyncExecutor:
 
         Args:
             fn: As for `submit`.
-            iterables: Of the arguments; it ends with the shortest.
+            iterables: Of the arguments, plain or asynchronous; it ends with the shortest. Results
+                that are there do not wait for an asynchronous one.
             timeout: Seconds from now until each result has to be there; None for no such bound.
             chunksize: As of other executors: the calls of one turn leave together all the same.
 
@@ -99,8 +109,11 @@ class AsyncExecutor:
             raise RuntimeError("cannot map after shutdown: the session takes no more calls")
         self._check_remote(fn)
         deadline = None if timeout is None else time.monotonic() + timeout
-        items = zip(*iterables, strict=False)
-        return self._mapped(fn, items, deadline, max(_AHEAD, 2 * chunksize))
+        ahead = max(_AHEAD, 2 * chunksize)
+        if any(hasattr(type(each), "__aiter__") for each in iterables):
+            return self._mapped_behind(fn, iterables, deadline, ahead)
+        plain: Any = iterables
+        return self._mapped(fn, zip(*plain, strict=False), deadline, ahead)
 
     async def _mapped(
         self,
@@ -124,17 +137,63 @@ class AsyncExecutor:
                         failure, has_more = error, False
                 if not made:
                     break
-                if deadline is not None and not made[0].done():
-                    remaining = max(0.0, deadline - time.monotonic())
-                    await asyncio.wait([made[0]], timeout=remaining)
-                    if not made[0].done():
-                        raise TimeoutError("a call of map has not ended in time")
+                if deadline is not None:
+                    await _in_time(asyncio.wait([made[0]]), deadline)
                 yield await made.popleft()
             if failure is not None:
                 raise failure
+        except BaseException:
+            hide_own_frames()
+            raise
         finally:
             for task in made:
                 task.cancel()
+
+    async def _mapped_behind(
+        self,
+        fn: Callable[..., Any],
+        iterables: tuple[Any, ...],
+        deadline: float | None,
+        ahead: int,
+    ) -> AsyncIterator[Any]:
+        """The same of an input that is awaited: a task reads it and makes the calls."""
+        made: deque[asyncio.Task[Any]] = deque()
+        arrived, room = asyncio.Event(), asyncio.Event()
+
+        async def make() -> None:
+            async for items in _zipped(iterables):
+                made.append(self.submit(fn, *items))
+                arrived.set()
+                while len(made) >= ahead:
+                    room.clear()
+                    await room.wait()
+
+        making = asyncio.create_task(make())
+        making.add_done_callback(lambda _: arrived.set())
+        try:
+            while made or not making.done():
+                if not made:
+                    arrived.clear()
+                    await _in_time(arrived.wait(), deadline)
+                    continue
+                if deadline is not None:
+                    await _in_time(asyncio.wait([made[0]]), deadline)
+                task = made.popleft()
+                room.set()
+                yield await task
+            # The results of what came before it come before it.
+            await making
+        except BaseException:
+            hide_own_frames()
+            raise
+        finally:
+            making.cancel()
+            for task in made:
+                task.cancel()
+            await asyncio.wait([making])
+            if not making.cancelled():
+                # Seen: what was raised before it counts.
+                making.exception()
 
     async def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls with `submit` and `map`. The session itself goes on: `close` ends it.
@@ -149,3 +208,32 @@ class AsyncExecutor:
                 task.cancel()
         if wait and self._submitted:
             await asyncio.wait(list(self._submitted))
+
+
+async def _zipped(iterables: tuple[Any, ...]) -> AsyncIterator[tuple[Any, ...]]:
+    """The items of several iterables, plain or asynchronous, until the shortest ends."""
+    iterators = [
+        (aiter(each), True) if hasattr(type(each), "__aiter__") else (iter(each), False)
+        for each in iterables
+    ]
+    while True:
+        items = []
+        for iterator, is_async in iterators:
+            try:
+                items.append(await anext(iterator) if is_async else next(iterator))
+            except (StopIteration, StopAsyncIteration):
+                return
+        yield tuple(items)
+
+
+async def _in_time(waiting: Awaitable[Any], deadline: float | None) -> None:
+    """Wait for something.
+
+    Raises:
+        TimeoutError: It has not come until then, monotonic seconds.
+    """
+    try:
+        async with asyncio.timeout(deadline and max(0.0, deadline - time.monotonic())):
+            await waiting
+    except TimeoutError:
+        raise TimeoutError("a call of map has not ended in time") from None

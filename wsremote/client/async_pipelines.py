@@ -14,12 +14,13 @@ from contextvars import Token, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from ..codec.hiding import hide_own_frames
 from ..codec.writeback import containers_of
 from ..errors import CallCancelled, ConnectionLost, EncodeError, RemoteProtocolError
 from ..protocol.messages import AWAIT, KEEP, Cancel, Exec, Op
 from ..protocol.operators import WHOLE
+from .async_answers import Answer
 from .async_caller import AsyncCaller, deferring
-from .async_calls import Answer
 from .async_promises import AsyncPromise
 from .batching import AT_ONCE, Batcher
 from .reporting import warn_too_large
@@ -132,7 +133,12 @@ class AsyncPipeline:
                     f"another call of the pipeline failed: {type(other).__name__}: {other}"
                 )
             if error is None:
-                raise first
+                # As at home it has the frames of the call, and of who reads it here.
+                try:
+                    raise first
+                except BaseException:
+                    hide_own_frames()
+                    raise
 
     def _drop(self, why: str) -> None:
         """The block is left: what has not been sent never is."""
@@ -312,7 +318,11 @@ class AsyncPipeline:
             promise._wsremote_error = self._raised.get(failed) or RemoteProtocolError(
                 f"call {failed} has not failed"
             )
-        raise promise._wsremote_error
+        try:
+            raise promise._wsremote_error
+        except BaseException:
+            hide_own_frames()
+            raise
 
     def _errors_seen(self, call: int) -> None:
         if call in self._answers:

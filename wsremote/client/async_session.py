@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .bounds import Bounds
     from .progress import Progress
 
-__all__ = ["AsyncSession", "open_async"]
+__all__ = ["AsyncSession", "in_thread", "open_async"]
 
 logger = logging.getLogger("wsremote.client")
 
@@ -292,13 +292,13 @@ async def open_async(
             _discard(driver)
             raise
 
-    driver, tree = await _in_thread(work, lambda made: _discard(made[0]))
+    driver, tree = await in_thread(work, lambda made: _discard(made[0]))
     session = AsyncSession(driver, tree)
     await anext(session._guard)
     return session
 
 
-async def _in_thread(work: Callable[[], T], discard: Callable[[T], None]) -> T:
+async def in_thread(work: Callable[[], T], discard: Callable[[T], None] = lambda made: None) -> T:
     """What `work()` gives, in a thread of its own; if nobody waits any more, it is discarded.
 
     Not in the loop's executor: its threads may all be busy, and it is waited for at the end.

@@ -7,50 +7,44 @@ import contextlib
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from .async_session import AsyncSession, open_async
-
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Generator
+    from collections.abc import Awaitable, Callable, Generator, Hashable
     from types import TracebackType
 
-    from .bounds import Bounds
+    from .async_session import AsyncSession
 
 __all__ = ["Connecting"]
 
 # The live sessions of each event loop, and who opens one.
 _async_sessions: weakref.WeakKeyDictionary[
-    asyncio.AbstractEventLoop, weakref.WeakValueDictionary[tuple[str, str, Bounds], AsyncSession]
+    asyncio.AbstractEventLoop, weakref.WeakValueDictionary[Hashable, AsyncSession]
 ] = weakref.WeakKeyDictionary()
-_opening: weakref.WeakKeyDictionary[
-    asyncio.AbstractEventLoop, dict[tuple[str, str, Bounds], asyncio.Lock]
-] = weakref.WeakKeyDictionary()
+_opening: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, asyncio.Lock]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 class Connecting:
     """What `connect_async` gives: awaited it gives a session; `async with` opens and closes one.
 
     Args:
-        url: Where the server is.
-        token: The secret that it printed.
-        ssl_context: What to trust with `wss://`.
-        seconds: To connect.
-        bounds: Of the results.
+        key: Of the session: who asks for the same gets the one that is open already.
+        opener: Opens one.
+        is_over: Whether one that is open is of no more use; asked if it has no connection.
         new: Whether to open another session even if one is open.
     """
 
     def __init__(
         self,
-        url: str,
-        token: str,
-        ssl_context: ssl.SSLContext | None,
-        seconds: float,
-        bounds: Bounds,
+        key: Hashable,
+        opener: Callable[[], Awaitable[AsyncSession]],
+        is_over: Callable[[AsyncSession], Awaitable[bool]],
         *,
         new: bool,
     ) -> None:
-        self._where = url, token, bounds
-        self._settings = ssl_context, seconds
+        self._key = key
+        self._opener = opener
+        self._is_over = is_over
         self._new = new
         self._session: AsyncSession | None = None
 
@@ -75,12 +69,17 @@ class Connecting:
         loop = asyncio.get_running_loop()
         live = _async_sessions.setdefault(loop, weakref.WeakValueDictionary())
         # Of tasks that connect at the same time, the first opens the session of all.
-        lock = _opening.setdefault(loop, {}).setdefault(self._where, asyncio.Lock())
+        lock = _opening.setdefault(loop, {}).setdefault(self._key, asyncio.Lock())
         async with contextlib.nullcontext() if new else lock:
-            session = live.get(self._where)
-            if new or session is None or session.closed:
-                session = await open_async(*self._where[:2], *self._settings, self._where[2])
-                known = live.get(self._where)
-                if known is None or known.closed:
-                    live[self._where] = session
+            session = live.get(self._key)
+            if new or session is None or not await self._is_useful(session):
+                session = await self._opener()
+                known = live.get(self._key)
+                if not new or known is None or known.closed:
+                    live[self._key] = session
         return session
+
+    async def _is_useful(self, session: AsyncSession) -> bool:
+        if session.closed:
+            return False
+        return session.connected or not await self._is_over(session)

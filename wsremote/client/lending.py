@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ..codec.contents import NDARRAYS, kind_of
 from ..codec.packing import pack
@@ -165,6 +165,9 @@ class Lending:
     def borrow_large(self, handle: int, number: int, preview: str) -> object:
         """The proxy of a result that stays on the server because of its size."""
         made = self.borrow(handle, number)
+        # numpy asks the instance for it. Not sent: who calls numpy's functions would have what was
+        # to stay on the server, once for each, and not know it.
+        object.__setattr__(made, "__array__", _refuse_array)
         object.__setattr__(made, PREVIEW, preview)
         return made
 
@@ -204,3 +207,16 @@ class Lending:
         """Let go of everything: the session is over."""
         self.streams.clear()
         self.handles.clear()
+
+
+def _refuse_array(*_: object, **__: object) -> NoReturn:
+    """What numpy is told that asks for the memory of a large result.
+
+    Raises:
+        TypeError: Always.
+    """
+    raise TypeError(
+        "a large result is on the server (connect(max_result=…)), and numpy wants its memory here:"
+        " session.fetch(x) gives it. Methods, operators and slices of it are executed on the"
+        " server, as are served functions that it is an argument of"
+    )

@@ -19,7 +19,7 @@ from collections import deque
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from ..channel.channel import Channel, transfers_of
+from ..channel.channel import transfers_of
 from ..codec import wire
 from ..errors import ConnectionLost, LimitExceeded, RemoteProtocolError
 from ..protocol.liveness import ASLEEP, Advice, Liveness
@@ -32,10 +32,10 @@ from ..protocol.messages import (
     Leave,
     Ping,
     Pong,
-    Release,
     Replaced,
 )
 from ..protocol.transfers import Transfers
+from .releasing import Releasing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -61,8 +61,8 @@ LOOK: Final = 1.0
 _MOST_KEPT: Final = 64 * 1024 * 1024
 """Bytes that wait for a connection before senders wait with them."""
 
-_MOST_RELEASED: Final = 1000
-"""Handles that one message releases: the server sees to them in one go, in 5 ms."""
+_JOINED: Final = 64 * 1024
+"""Bytes of a message above which the releases ahead of it leave alone."""
 
 _MOST_UNDER_WAY: Final = 32 * 1024 * 1024
 """Bytes of the arguments of calls that nobody waits for, before who makes more waits."""
@@ -94,7 +94,7 @@ def _bound(welcome: Welcome, name: str) -> int:
     return bound if type(bound) is int else sys.maxsize
 
 
-class Link(Channel):
+class Link(Releasing):
     """Sends and receives the messages of one session.
 
     Args:
@@ -134,8 +134,6 @@ class Link(Channel):
 
         self._poller = poller
         self._resumer = resumer
-        # Handles that this side has let go of. Weak reference callbacks append here.
-        self._released: deque[tuple[int, int]] = deque()
         # Lanes whose thread has ended, which appends here.
         self._left: deque[int] = deque()
         # Locked until nothing more can come. No Event: an interrupt inside its Python code would
@@ -184,7 +182,7 @@ class Link(Channel):
 
         Called by weak references at any moment, so it does nothing but append.
         """
-        self._released.append((handle, count))
+        self._released.append((handle, count) if handle > 0 else handle)
 
     # ---- sending, from any thread ----------------------------------------------------
 
@@ -204,26 +202,16 @@ class Link(Channel):
         if self.detached is not None and kind is not Cancel:
             self._wait_while(lambda: self.detached is not None and self._kept_size() > _MOST_KEPT)
         with self._sending:
-            if self._released:
-                self._send_releases()
-            self._send_fields(kind, *fields)
-
-    def _send_releases(self) -> None:
-        """The releases that are due. Requires `_sending`."""
-        while self._released:
-            self._send_fields(Release, self._take_released())
-
-    def _take_released(self) -> list[list[int]]:
-        """Some of the handles to release, with counts."""
-        taken: list[list[int]] = []
-        for _ in range(min(len(self._released), _MOST_RELEASED)):
-            handle, count = self._released.popleft()
-            if handle < 0 and taken and handle == taken[-1][0] - taken[-1][1]:
-                # Results of calls that follow each other go as one.
-                taken[-1][1] += count
+            if not (self._released or self._due):
+                self._send_fields(kind, *fields)
+                return
+            seq, ack = self._sequence.sent + 1, self._sequence.received
+            data = wire.write_fields(kind, seq + 1, ack, *fields)
+            if len(data) < _JOINED:
+                self._release_ahead(seq + 1, data, *self._pairs_due())
             else:
-                taken.append([handle, count])
-        return taken
+                self._send_releases()
+                self._send_fields(kind, *fields)
 
     def take_at_most(self, size: int | None) -> None:
         """Refuse buffers above so many bytes; None for no bound of this side's."""
@@ -260,8 +248,7 @@ class Link(Channel):
         while self._left:
             self.send(Leave, self._left.popleft())
         with self._sending:
-            if self._released:
-                self._send_releases()
+            self._send_releases()
             # What an interrupted thread has not written.
             self._write()
             self._forget_acknowledged()
@@ -521,6 +508,7 @@ class Link(Channel):
         self._sending = threading.RLock()
         self._awaiting.clear()
         self._released.clear()
+        self._due.clear()
         self.connection.forked()
 
 

@@ -20,19 +20,22 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from ..codec.hiding import hiding
 from ..codec.scalars import PLAIN_TYPES, UNSIZED_TYPES
 from ..codec.writeback import containers_of
-from ..errors import CallCancelled, CallTimeout, ConnectionLost, RemoteProtocolError
-from ..protocol.messages import AWAIT, KEEP, QUIET, Cancel, Exec, Fault, Op, Result
+from ..errors import CallCancelled, CallTimeout, ConnectionLost
+from ..protocol.batches import MOST_BATCHED
+from ..protocol.messages import AWAIT, KEEP, QUIET, Cancel, Exec, Op, Result
 from ..protocol.operators import WHOLE
 from .awaiting import number_now
 from .batching import Batcher
-from .promises import Promise
+from .leaving import surely
+from .promises import Promise, set_call, set_run
 from .promising import Promising
 from .reporting import warn_too_large
+from .runs import Run
 from .unanswered import Barrier, Unanswered
 from .waiting import TimeUp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
 
     from ..protocol.messages import Target
@@ -44,14 +47,19 @@ __all__ = ["Pipeline"]
 _SMALL: Final = 16 * 1024
 """Bytes of arguments above which a call leaves in a message of its own."""
 
-_AT_ONCE: Final = 511
-"""Calls of a batch, beside its barrier: each answer of one wakes a thread here, 40 µs."""
+_SHORT: Final = 512
+"""Bytes or characters of arguments above which a call is no part of a run."""
+
+_AT_FIRST: Final = 255
+"""Calls of the first batch, so that the server begins; of each other twice as many."""
+
+_AT_ONCE: Final = 1023
+"""Calls of a batch at most, beside its barrier: each batch costs 0.1 ms on either side."""
 
 _MOST_BATCHES: Final = 2
 """Batches that may be without an answer; who makes more calls waits."""
 
 _CALL: Final = int(Op.CALL)
-_KEPT_CALL: Final = _CALL + KEEP
 _SPECIAL: Final = int(Op.SPECIAL)
 _WITHOUT: Final = frozenset((int(Op.SET), int(Op.DELETE)))
 _PROMISED: Final = _WITHOUT.union(
@@ -66,6 +74,7 @@ _DEFERRED: Final = frozenset(
 _SIZED: Final = frozenset((str, bytes))
 _are_plain: Final = PLAIN_TYPES.issuperset
 _are_unsized: Final = UNSIZED_TYPES.issuperset
+_new: Final = object.__new__
 
 
 class Pipeline(Promising):
@@ -82,40 +91,39 @@ class Pipeline(Promising):
         driver: Of the session.
         answers: Faults of its calls, and changes of their arguments, by the call.
         draining: Held by who puts answers there.
-        sent: The highest call that has left, or is about to.
-        released: Takes what the server need not keep any more.
     """
 
     def __init__(self, driver: Driver) -> None:
         super().__init__()
         self.driver = driver
-        self.answers: dict[int, Result | Fault] = {}
         self.draining = threading.RLock()
-        self.sent = 0
-        self.released = driver._released
         self._numbers = driver._call_numbers
         self._batcher = Batcher(driver, 0, None)
         self._lane: Lane | None = None
         self._outer: Deferred | None = None
         self._is_active = False
+        self._has_ended = False
         # Whether arguments of its own calls are being written.
         self._is_encoding = False
         self._unanswered = Unanswered(self)
         # The calls made since the last barrier and what they need; the barriers without answer.
-        self._calls: list[list[Any]] = []
+        # The run that the next call may be one of, and the call behind which a barrier goes.
+        self._calls: list[Run] = []
+        self._run = None
+        self._last = 0
         # Bytes of those that have left in a message of their own, since all had ended.
         self._large = 0
         # Those that have left in a message of their own.
-        self._alone: list[list[Any]] = []
+        self._alone: list[Run] = []
         self._needed: list[Any] = []
         self._barriers: deque[Barrier] = deque()
-        self._containers: dict[int, Any] = {}
-        # What calls have raised, and of which of them somebody has seen that.
-        self._raised: dict[int, BaseException] = {}
-        self._seen: set[int] = set()
-        # Several threads may have pipelines, and the server takes 64 times as many calls of batches
-        # as it takes others.
-        self._at_once = min(_AT_ONCE, 2 * driver.limits.get("max_calls", _AT_ONCE))
+        # Several threads may have pipelines, and each has three batches under way.
+        limit = driver.limits.get("max_calls", _AT_ONCE)
+        self._most_at_once = min(_AT_ONCE, 2 * limit)
+        # A sixth of what the server takes, for the first of them; the n-th has 1/n of that. Though
+        # those before it may notice it late, 200 have less than all together.
+        self._room = MOST_BATCHED * limit // (6 * (_MOST_BATCHES + 1))
+        self._at_once = min(_AT_FIRST, self._most_at_once)
 
     # ---- the block -------------------------------------------------------------------
 
@@ -137,6 +145,7 @@ class Pipeline(Promising):
         lane.deferred = self
         return self
 
+    @surely
     @hiding
     def __exit__(
         self,
@@ -153,18 +162,41 @@ class Pipeline(Promising):
         self._lane.deferred, self._is_active = self._outer, False
         try:
             self._leave(kind, error)
+        except KeyboardInterrupt:
+            self.give_up()
+            raise
         finally:
+            # Also of what has raised: it was waited for, or is not to be.
+            self._has_ended = True
+            self._forget()
+
+    @property
+    def is_entered(self) -> bool:
+        """Whether its block has begun, or is over."""
+        return self._lane is not None
+
+    def give_up(self) -> None:
+        """The block was left, and an interrupt has come between: drop what it has made."""
+        if self._lane is None or self._has_ended:
+            return
+        if self._lane.deferred is self:
+            self._lane.deferred = self._outer
+        self._is_active = False
+        if not self.driver.closed:
+            self._drop(KeyboardInterrupt)
+            self._cancel()
+        self._has_ended = True
+        self._forget()
+
+    def _forget(self) -> None:
+        """The session need not know of it any more."""
+        with contextlib.suppress(ValueError):
             self.driver.batchers.remove(self._batcher)
 
     def _leave(self, kind: type[BaseException] | None, error: BaseException | None) -> None:
         if kind is None:
-            try:
-                self.flush()
-                self._wait_for_all()
-            except KeyboardInterrupt:
-                self._drop(KeyboardInterrupt)
-                self._cancel()
-                raise
+            self.flush()
+            self._wait_for_all()
             errors = self._errors()
             if errors:
                 first = errors.pop(0)
@@ -173,11 +205,7 @@ class Pipeline(Promising):
             return
         self._drop(kind)
         if issubclass(kind, Exception) and not self.driver.closed:
-            try:
-                self._wait_for_all()
-            except KeyboardInterrupt:
-                self._cancel()
-                raise
+            self._wait_for_all()
             assert error is not None
             _note(error, self._errors())
         else:
@@ -185,18 +213,19 @@ class Pipeline(Promising):
 
     def _drop(self, kind: type[BaseException]) -> None:
         """The block is left: what has not been sent never is."""
-        dropped = [*self._batcher.drop(), *(entry[0] for entry in self._calls)]
-        self._calls = []
-        left = f"it was never started: the block of its pipeline was left by {kind.__name__}"
-        named, self._named = self._named, None
-        promises = [] if named is None else [named[0]]
-        for call in dropped:
+        self._left_by = (
+            f"it was never started: the block of its pipeline was left by {kind.__name__}"
+        )
+        unsent = (run.numbers for run in self._calls)
+        unstarted = [*self._batcher.drop(), *itertools.chain.from_iterable(unsent)]
+        self._unstarted = self._unstarted.union(unstarted)
+        self._calls, self._run = [], None
+        for call in unstarted:
             self.driver._calls.pop(call, None)
-            if (reference := self._promises.pop(call, None)) is not None:
-                if (promise := reference()) is not None:
-                    promises.append(promise)
-        for promise in promises:
-            promise._wsremote_fail(CallCancelled(left))
+        if self._named is not None:
+            promise, self._named = self._named[0], None
+            set_run(promise, Run(self, 0, Op.GET, 0, None, []))
+            promise._wsremote_run.fail(0, CallCancelled(self._left_by))
         if self._alone:
             self._send()
 
@@ -208,17 +237,19 @@ class Pipeline(Promising):
         ended.acquire()
         # The last first: else they would run when those before them are interrupted.
         for barrier in reversed(self._barriers):
-            for entry in reversed(barrier.calls):
+            for run in barrier.runs:
+                run.has_left(driver._released.append)
+            for call in reversed(barrier.calls):
                 with contextlib.suppress(ConnectionLost):
-                    driver.send(Cancel, entry[0])
+                    driver.send(Cancel, call)
             # What is left of them goes when they have ended.
             last = Unanswered(self, barrier.calls, ended)
             if driver._calls.get(barrier.call) is barrier:
                 driver._calls[barrier.call] = last
             if barrier.inbox or driver._calls.get(barrier.call) is not last:
                 # It was answered, perhaps at this very moment, or it never left.
-                for entry in barrier.calls:
-                    driver._calls.pop(entry[0], None)
+                for call in barrier.calls:
+                    driver._calls.pop(call, None)
                 driver._calls.pop(barrier.call, None)
             elif ended is not None:
                 # As after any call that was interrupted: the next one waits a moment for it.
@@ -236,6 +267,30 @@ class Pipeline(Promising):
         kwargs: dict[str, Any] | None,
     ) -> Any:
         """A call that the block makes: a promise, or the value if Python needs that."""
+        run = self._run
+        if (
+            run is not None
+            and target is run.target
+            and op == run.op
+            and name is run.name
+            and not kwargs
+        ):
+            # As `_made` does it, with all that is not needed left out: 0.6 µs.
+            for value in args:
+                if type(value) not in UNSIZED_TYPES:
+                    break
+            else:
+                call, arguments = next(self._numbers), run.arguments
+                # Else another thread has taken a number, or an interrupt one.
+                if call == run.first + len(arguments) and self._named is None:
+                    promise = _new(Promise)
+                    set_run(promise, run)
+                    set_call(promise, call)
+                    # Now it is made; before, an interrupt finds nothing done.
+                    arguments.append(args)
+                    if call >= self._last:
+                        self._send()
+                    return promise
         if (
             op == _CALL
             and type(target) is str
@@ -243,15 +298,8 @@ class Pipeline(Promising):
             and self._named is None
             and _are_unsized(map(type, args))
         ):
-            # As `_made` does it, with all that is not needed left out: a third less of 2.9 µs.
-            call = next(self._numbers)
-            entry = [call, _KEPT_CALL, target, name, args]
-            promise = Promise(self, entry)
-            self._promises[call] = weakref.ref(promise)
-            self._calls.append(entry)
-            if len(self._calls) >= self._at_once:
-                self._send()
-            return promise
+            # The same for the first of a run: as much less than `_made`.
+            return self._begun(next(self._numbers), op, target, name, args, KEEP)
         if op == _SPECIAL:
             assert name is not None
             whole = name[2:-2]
@@ -278,16 +326,11 @@ class Pipeline(Promising):
     ) -> Any:
         """A call whose value Python needs at once; after those that were made before it."""
         self.flush()
-        with self._waiting():
-            return self.driver._execute_now(op, target, name, args, kwargs or {})
-
-    @contextlib.contextmanager
-    def _waiting(self) -> Iterator[None]:
-        """In this block, calls of the thread are made at once."""
         lane = self.driver._lanes.mine
         outer, lane.deferred = lane.deferred, None
+        # No `with`: an interrupt at its end would have a generator do this much later.
         try:
-            yield
+            return self.driver._execute_now(op, target, name, args, kwargs or {})
         finally:
             lane.deferred = outer
 
@@ -307,54 +350,92 @@ class Pipeline(Promising):
         needed: Any = receiver
         containers: Any = None
         types = frozenset(map(type, args))
+        size = 0
+        if not types.isdisjoint(_SIZED):
+            size = sum(len(each) for each in args if type(each) in _SIZED)
+        is_plain = not kwargs and _are_plain(types)
+        run = self._run
         if (
-            kwargs
-            or not _are_plain(types)
-            or (
-                not types.isdisjoint(_SIZED)
-                and sum(len(each) for each in args if type(each) in _SIZED) > _SMALL
-            )
+            is_plain
+            and size <= _SHORT
+            and run is not None
+            and (target, op, name) == (run.target, run.op, run.name)
         ):
+            # One more of the run: 0.6 µs where another run costs 2.
+            call, followed = next(driver._call_numbers), run.arguments
+            if call == run.first + len(followed):
+                one_more = Promise(run, call)
+                followed.append(args)
+                if call >= self._last:
+                    self._send()
+                return one_more
+        if not is_plain or size > _SMALL:
             needed = receiver, args, kwargs
-            with self._waiting():
+            lane = driver._lanes.mine
+            outer, lane.deferred = lane.deferred, None
+            try:
                 containers = containers_of(args, kwargs or {}, too_large=warn_too_large)
                 if containers and self._containers:
                     self._wait_for_changes(containers)
                 self._is_encoding = True
-                try:
-                    arguments, buffers = driver.codec.encode_call(args, kwargs or {})
-                finally:
-                    self._is_encoding = False
+                arguments, buffers = driver.codec.encode_call(args, kwargs or {})
+            finally:
+                self._is_encoding = False
+                lane.deferred = outer
         call = next(driver._call_numbers)
         if needed is not None:
             self._needed.append(needed)
         if containers:
             self._containers[call] = containers
-        if op in _WITHOUT or name in _IN_PLACE:
-            promise, entry = None, [call, op + QUIET, target, name, arguments]
-        else:
-            entry = [call, op + KEEP, target, name, arguments]
-            promise = Promise(self, entry)
-            self._promises[call] = weakref.ref(promise)
-        self._calls.append(entry)
-        if buffers or (type(arguments) is bytes and len(arguments) > _SMALL):
+            self._changing.update(map(id, containers))
+        mark = QUIET if op in _WITHOUT or name in _IN_PLACE else KEEP
+        is_large = bool(buffers) or (type(arguments) is bytes and len(arguments) > _SMALL)
+        promise = self._begun(call, op, target, name, arguments, mark, sends=not is_large)
+        if mark == QUIET or type(arguments) is bytes or size > _SHORT:
+            # Nothing is to follow it in its run.
+            self._run = None
+        if is_large:
             self._send_alone(buffers)
-        elif len(self._calls) >= self._at_once:
+        return promise
+
+    def _begun(
+        self,
+        call: int,
+        op: int,
+        target: Target,
+        name: str | None,
+        arguments: Any,
+        mark: int,
+        *,
+        sends: bool = True,
+    ) -> Promise | None:
+        """Make the first call of a run."""
+        run = Run(self, call, op, target, name, [arguments], mark)
+        promise = None
+        if mark == KEEP:
+            promise = Promise(run, call)
+            self._runs[call] = weakref.ref(run)
+        if not self._calls:
+            share = self._room // len(self.driver.batchers) - 1
+            self._last = call + max(1, min(self._at_once, share)) - 1
+            self._at_once = min(2 * self._at_once + 1, self._most_at_once)
+        self._calls.append(run)
+        self._run = run
+        if sends and call >= self._last:
             self._send()
         return promise
 
     def _wait_for_changes(self, containers: Sequence[Any]) -> None:
         """Wait for the calls before, if they may still change what another is to be given."""
-        under_way = {id(each) for several in self._containers.values() for each in several}
-        if not under_way.isdisjoint(map(id, containers)):
+        if not self._changing.isdisjoint(map(id, containers)):
             self.flush()
             self._wait_for_all()
 
     def _send_alone(self, buffers: Any) -> None:
         """The last call has much to carry: it goes in a message of its own, behind its buffers."""
         driver = self.driver
-        entry = self._calls.pop()
-        call, op, target, name, payload = entry
+        run = self._calls.pop()
+        [[call, op, target, name, payload]] = run.entries()
         driver._check_size(f"what {name or target} is called with", payload, buffers)
         if self._calls:
             self._send()
@@ -369,9 +450,8 @@ class Pipeline(Promising):
         transfers = driver._send_buffers(owned) if owned else None
         lane, parent = self._batcher.lane, self._batcher.parent
         driver._calls[call] = self._unanswered
-        self.sent = call
         driver.send(Exec, call, lane, parent, op, target, name, payload, transfers)
-        self._alone.append(entry)
+        self._alone.append(run)
         # At once: few that are large are to be on their way.
         self._send()
 
@@ -379,34 +459,37 @@ class Pipeline(Promising):
         """Send the calls so far, and learn when they have ended; wait if there is enough to do."""
         driver, batcher = self.driver, self._batcher
         call = next(driver._call_numbers)
-        calls = [*self._alone, *self._calls]
-        barrier = Barrier(call, calls, self._needed)
-        driver._calls.update(dict.fromkeys([entry[0] for entry in calls], self._unanswered))
+        runs = [*self._alone, *self._calls]
+        barrier = Barrier(call, runs, self._needed)
+        driver._calls.update(dict.fromkeys(barrier.calls, self._unanswered))
         driver._calls[call] = barrier
-        leaving = [*self._calls, [call, _ASK, 0, None, ()]]
-        entries, waiting = batcher._state[0], batcher.waiting + len(leaving)
+        leaving = [entry for run in self._calls for entry in run.entries()]
+        leaving.append([call, _ASK, 0, None, ()])
+        entries = batcher._state[0]
+        waiting = batcher.waiting + len(barrier.calls) - len(self._alone) + 1
         # No call from here to the next comment: an interrupt finds all of it done, or nothing.
         self._barriers += (barrier,)
-        # Who drops a promise has to release what is kept for it.
-        self.sent = call
         entries += leaving
         batcher.waiting = waiting
-        self._calls, self._alone, self._needed = [], [], []
+        self._calls, self._alone, self._needed, self._run = [], [], [], None
         # Kept: whoever sends next sends it, if an interrupt comes now.
         try:
             while batcher.send(_AT_ONCE + 1, _AT_ONCE + 1):
                 pass
         except ConnectionLost as error:
             raise driver._over() from error
+        released = driver._released.append
+        for run in runs:
+            run.has_left(released)
         while len(self._barriers) > _MOST_BATCHES:
             self._wait_for_first()
 
     def what_of(self, call: int) -> tuple[Target, str | None] | None:
         """What one of its calls calls."""
-        sent = (each for barrier in self._barriers for each in barrier.calls)
-        for entry in itertools.chain(self._calls, self._alone, sent):
-            if entry[0] == call:
-                return entry[2], entry[3]
+        sent = (each for barrier in self._barriers for each in barrier.runs)
+        for run in itertools.chain(self._calls, self._alone, sent):
+            if call in run.numbers:
+                return run.target, run.name
         return None
 
     def flush(self) -> None:
@@ -419,18 +502,19 @@ class Pipeline(Promising):
     def _wait_for_first(self) -> None:
         """Wait until the oldest of the batches has ended."""
         driver, barrier = self.driver, self._barriers[0]
-        timeout = driver._lanes.mine.timeout
+        lane = driver._lanes.mine
+        timeout = lane.timeout
         deadline = math.inf if timeout is None else time.monotonic() + timeout
+        outer, lane.deferred = lane.deferred, None
         try:
-            with self._waiting():
-                if self._batcher.waiting:
-                    # An interrupt came before they were sent.
-                    while self._batcher.send(_AT_ONCE + 1, _AT_ONCE + 1):
-                        pass
-                # Else it was answered, and who took the answer was interrupted.
-                if barrier.inbox or driver._calls.get(barrier.call) is barrier:
-                    answer = driver.submitting.wait(barrier, deadline)
-                    driver._value_of(answer, barrier.call, [])
+            if self._batcher.waiting:
+                # An interrupt came before they were sent.
+                while self._batcher.send(_AT_ONCE + 1, _AT_ONCE + 1):
+                    pass
+            # Else it was answered, and who took the answer was interrupted.
+            if barrier.inbox or driver._calls.get(barrier.call) is barrier:
+                answer = driver.submitting.wait(barrier, deadline)
+                driver._value_of(answer, barrier.call, [])
         except TimeUp:
             self._cancel()
             self._barriers.clear()
@@ -444,6 +528,8 @@ class Pipeline(Promising):
         except Exception:
             self._ended(barrier)
             raise
+        finally:
+            lane.deferred = outer
         self._ended(barrier)
 
     def _ended(self, barrier: Barrier) -> None:
@@ -452,13 +538,17 @@ class Pipeline(Promising):
         self._unanswered.drain()
         # First: promises among them may go with it.
         barrier.needed = []
-        calls = [entry[0] for entry in barrier.calls]
+        released = driver._released.append
+        for run in barrier.runs:
+            if run.has_died:
+                run.has_left(released)
+        calls = barrier.calls
         # All in C, as nearly always there is nothing else to do.
         deque(map(driver._calls.pop, calls, itertools.repeat(None)), maxlen=0)
         if self.answers or self._containers:
             for call in calls:
                 if call not in self.answers:
-                    self._containers.pop(call, None)
+                    self._let_go(call)
                 elif isinstance(self.answers[call], Result):
                     # What it has changed in its arguments; errors wait for somebody to see them.
                     self._decode(call)
@@ -470,38 +560,6 @@ class Pipeline(Promising):
         while self._barriers:
             self._wait_for_first()
         self._unanswered.drain()
-
-    # ---- errors ----------------------------------------------------------------------
-
-    def _errors(self) -> list[BaseException]:
-        """What calls have raised that nobody has seen. Applies what they changed in arguments."""
-        for call in sorted(self.answers):
-            self._decode(call)
-        unseen = [call for call in sorted(self._raised) if call not in self._seen]
-        self._seen.update(unseen)
-        return [self._raised[call] for call in unseen]
-
-    def _decode(self, call: int) -> None:
-        """Read what came of a call that was answered."""
-        try:
-            self.driver._value_of(self.answers[call], call, self._containers.get(call, []))
-        except KeyboardInterrupt:
-            raise  # of this thread; one of the call is CallCancelled
-        except BaseException as error:
-            self._raised[call] = error
-            if (reference := self._promises.pop(call, None)) is not None:
-                if (promise := reference()) is not None:
-                    promise._wsremote_fail(error)
-        self.answers.pop(call, None)
-        self._containers.pop(call, None)
-
-    def _raised_by(self, call: int) -> BaseException:
-        """What a call has raised, which somebody sees now."""
-        self._unanswered.drain()
-        if call in self.answers:
-            self._decode(call)
-        self._seen.add(call)
-        return self._raised.get(call) or RemoteProtocolError(f"call {call} has not failed")
 
 
 def _note(first: BaseException, others: list[BaseException]) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import operator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from ..codec.hiding import hiding
-from ..protocol.messages import KEEP, Op
+from ..codec.hiding import hide_own_frames
+from ..protocol.messages import Op
+from .runs import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from .promising import Promising
+    from .runs import Run
 
-__all__ = ["Promise", "keep"]
+__all__ = ["Promise", "set_call", "set_run"]
 
 
 class Promise:
@@ -25,79 +26,72 @@ class Promise:
     a loop, waits for it; and so does any use of it after the block.
 
     Args:
-        pipeline: In whose block it was made.
-        entry: The call, as it leaves; None of an attribute that was not asked for yet.
+        run: The calls that it is one of; without a call, of an attribute that was not asked for.
+        call: The number of the call; 0 if there is none yet.
     """
 
-    _wsremote_pipeline: Promising
-    _wsremote_entry: list[Any] | None
-    _wsremote_outcome: Any
-    _wsremote_error: BaseException | None
+    _wsremote_run: Run
+    _wsremote_call: int
 
-    __slots__ = (
-        "__weakref__",
-        "_wsremote_entry",
-        "_wsremote_error",
-        "_wsremote_outcome",
-        "_wsremote_pipeline",
-    )
+    __slots__ = ("__weakref__", "_wsremote_call", "_wsremote_run")
 
-    def __init__(self, pipeline: Promising, entry: list[Any] | None) -> None:
-        # Not by `setattr`, which is a call of the block. No outcome yet: 0.1 µs a promise.
-        _set_pipeline(self, pipeline)
-        _set_entry(self, entry)
-        _set_error(self, None)
+    def __init__(self, run: Run, call: int) -> None:
+        # Not by `setattr`, which is a call of the block.
+        set_run(self, run)
+        set_call(self, call)
 
     @property
-    def _wsremote_call(self) -> int:
-        """Number of the call; 0 if there is none."""
-        entry = self._wsremote_entry
-        return 0 if entry is None else int(entry[0])
+    def _wsremote_pipeline(self) -> Promising:
+        """In whose block it was made."""
+        return self._wsremote_run.pipeline
 
-    @hiding
+    @property
+    def _wsremote_error(self) -> BaseException | None:
+        """Why there is no value, if that is known."""
+        return self._wsremote_run.error_of(self._wsremote_call)
+
     def result(self) -> Any:
         """The value itself. Waits until the call has ended.
 
         Raises:
             BaseException: Whatever the call raised, or the first on which it depends.
         """
+        run = self._wsremote_run
+        values = run.values
+        if values is not None:
+            value = values[self._wsremote_call - run.first]
+            if value is not UNKNOWN:
+                return value
         try:
-            return self._wsremote_outcome
-        except AttributeError:
-            pass
-        self._wsremote_pipeline.ask(self)
-        if self._wsremote_error is not None:
-            raise self._wsremote_error
-        return self._wsremote_outcome
-
-    def _wsremote_keep(self, value: Any) -> None:
-        """This is the value."""
-        keep(self, value)
-
-    def _wsremote_fail(self, error: BaseException) -> None:
-        """There is no value, and why."""
-        _set_error(self, error)
+            return run.pipeline.ask(self)
+        except BaseException:
+            hide_own_frames()
+            raise
 
     def _wsremote_become(self, other: Promise) -> None:
         """This is the promise of that call, in the place of that one."""
-        _set_entry(self, other._wsremote_entry)
-        _set_entry(other, None)
+        set_run(self, other._wsremote_run)
+        set_call(self, other._wsremote_call)
+        set_call(other, 0)
 
     def __del__(self) -> None:
         # At any moment: takes no lock, does no I/O.
-        entry = getattr(self, "_wsremote_entry", None)
-        if entry is not None:
-            pipeline, call = self._wsremote_pipeline, entry[0]
-            if call > pipeline.sent:
-                # Not on its way: the value need not be kept.
-                entry[1] += KEEP
-            else:
-                pipeline.released.append((-call, 1))
+        try:
+            call = self._wsremote_call
+            if call:
+                run = self._wsremote_run
+                run.dropped(-call)
+                if run.values is not None:
+                    # Of its own, if other promises of the run live on.
+                    run.values[call - run.first] = UNKNOWN
+        except (AttributeError, IndexError):
+            pass  # an interrupt came before its call was made
 
     def __repr__(self) -> str:
-        with contextlib.suppress(AttributeError):
-            return f"<promise of {self._wsremote_outcome!r}>"
-        return f"<promise of call {self._wsremote_call}>"
+        run, call = self._wsremote_run, self._wsremote_call
+        if run.values is not None and (value := run.values[call - run.first]) is not UNKNOWN:
+            return f"<promise of {value!r}>"
+        return f"<promise of call {call}>"
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # Of copies, each would release the value.
@@ -131,6 +125,16 @@ class Promise:
     def __iter__(self) -> Iterator[Any]:
         return iter(self.result())
 
+    def __next__(self) -> NoReturn:
+        # In vain: a loop asks for an iterator first, and has one of the value.
+        raise TypeError("a promise is no iterator: write next(promise.result())")
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError("a promise is no context manager: write `with promise.result():`")
+
+    def __exit__(self, *exception: object) -> None:
+        """Never called. Without it, Python says that a promise has no `__exit__`."""
+
     def __contains__(self, item: object) -> bool:
         return item in self.result()
 
@@ -157,12 +161,11 @@ class Promise:
         return hash(self.result())
 
 
-_set_pipeline: Final[Any] = vars(Promise)["_wsremote_pipeline"].__set__
-_set_entry: Final[Any] = vars(Promise)["_wsremote_entry"].__set__
-keep: Final[Any] = vars(Promise)["_wsremote_outcome"].__set__
-"""`keep(promise, value)`: this is its value."""
+set_run: Final[Any] = vars(Promise)["_wsremote_run"].__set__
+"""`set_run(promise, run)`: this is the run of its call."""
 
-_set_error: Final[Any] = vars(Promise)["_wsremote_error"].__set__
+set_call: Final[Any] = vars(Promise)["_wsremote_call"].__set__
+"""`set_call(promise, call)`: this is its call."""
 
 
 def _forwarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import weakref
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import EncodeError
+from ..errors import CallCancelled, EncodeError, RemoteProtocolError
 from ..protocol.messages import Op, Result
 from ..protocol.operators import WHOLE
-from .promises import Promise, keep
+from .promises import Promise
+from .runs import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
+    import weakref
+    from collections.abc import Callable, Sequence
 
     from ..protocol.messages import Fault, Target
     from .driver import Driver
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Promising"]
 
-_ASKED_AT_ONCE: Final = 1000
-"""Promises whose values come with that of another, if they are small."""
+_ASKED_AT_FIRST: Final = 1000
+"""Promises whose values come with that of another, if they are small; then twice as many."""
+
+_ASKED_AT_ONCE: Final = 8000
+"""The same at most."""
 
 _MANY: Final = 1024
-"""Promises among which it is worth while to look for those that nobody holds."""
+"""Runs among which it is worth while to look for those of whose promises nobody holds one."""
 
 _ASK: Final = int(Op.ASK)
 
@@ -36,21 +40,32 @@ class Promising(ABC):
     """The part of a pipeline that promises know."""
 
     driver: Driver
-    answers: dict[int, Result | Fault]
-    sent: int
-    released: Any
     _lane: Lane | None
     _is_active: bool
     _is_encoding: bool
     _unanswered: Unanswered
-    _raised: dict[int, BaseException]
+    _run: Run | None
 
     def __init__(self) -> None:
+        self.answers: dict[int, Result | Fault] = {}
+        # Containers that calls may change which have not ended, by the call; and their ids.
+        self._containers: dict[int, Any] = {}
+        self._changing: set[int] = set()
+        # What calls have raised, and of which of them somebody has seen that.
+        self._raised: dict[int, BaseException] = {}
+        self._seen: set[int] = set()
         # The attribute that was named last, of what, and its name: it may be called next.
         self._named: tuple[Promise, Promise, str] | None = None
-        # Promises without outcome that somebody holds, and when to look for those nobody does.
-        self._promises: dict[int, weakref.ref[Promise]] = {}
-        self._most_promises = _MANY
+        # Of attributes that were named, and may be called.
+        self._unmade = Run(self, 0, Op.GET, 0, None, [])
+        # Runs of whose values none is here, by their first call, in order; and when to look for
+        # those that nobody needs any more.
+        self._runs: dict[int, weakref.ref[Run]] = {}
+        self._most_runs = _MANY
+        self._asked_at_once = _ASKED_AT_FIRST
+        # Calls that have not left, and why they never will.
+        self._unstarted: frozenset[int] = frozenset()
+        self._left_by = ""
 
     @abstractmethod
     def flush(self) -> None:
@@ -72,25 +87,19 @@ class Promising(ABC):
     def _wait_for_all(self) -> None:
         """Wait until all that was sent has ended."""
 
-    @abstractmethod
-    def _waiting(self) -> AbstractContextManager[None]:
-        """In this block, calls of the thread are made at once."""
-
-    @abstractmethod
-    def _decode(self, call: int) -> None:
-        """Read what came of a call that was answered."""
-
-    @abstractmethod
-    def _raised_by(self, call: int) -> BaseException:
-        """What a call has raised, which somebody sees now."""
-
     def _forget_dead(self) -> None:
-        """Keep nothing for promises that nobody holds, if there may be many."""
-        if len(self._promises) > self._most_promises:
-            for call, reference in list(self._promises.items()):
+        """Keep nothing for runs of whose promises nobody holds one, if there may be many."""
+        if len(self._runs) > self._most_runs:
+            for first, reference in list(self._runs.items()):
                 if reference() is None:
-                    self._promises.pop(call, None)
-            self._most_promises = max(_MANY, 2 * len(self._promises))
+                    self._runs.pop(first, None)
+            self._most_runs = max(_MANY, 2 * len(self._runs))
+
+    def error_of(self, call: int) -> BaseException | None:
+        """Why a call has no value, if that is known."""
+        if call in self._unstarted:
+            return CallCancelled(self._left_by)
+        return self._raised.get(call)
 
     @property
     def _is_here(self) -> bool:
@@ -110,8 +119,8 @@ class Promising(ABC):
             )
         if self._named is not None and self._named[0] is promise:
             self._send_named()
-        if promise._wsremote_error is not None:
-            raise promise._wsremote_error
+        if (error := promise._wsremote_error) is not None:
+            raise error
         mine = self.driver._lanes.mine
         is_own = self._is_encoding and mine is self._lane
         if self._is_active and not is_own:
@@ -134,7 +143,7 @@ class Promising(ABC):
             return getattr(promise.result(), name)
         if self._named is not None:
             self._send_named()
-        made = Promise(self, None)
+        made = Promise(self._unmade, 0)
         self._named = made, promise, name
         return made
 
@@ -145,7 +154,6 @@ class Promising(ABC):
         self._check(promise)
         asked = self._made(Op.GET, -promise._wsremote_call, name, (), None, promise)
         assert asked is not None
-        self._promises[asked._wsremote_call] = weakref.ref(made)
         made._wsremote_become(asked)
 
     def call_promise(self, promise: Promise, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -182,17 +190,18 @@ class Promising(ABC):
 
     def _check(self, promise: Promise) -> None:
         """See that a promise is one of a call that was made."""
-        if promise._wsremote_error is not None:
-            raise promise._wsremote_error
+        if (error := promise._wsremote_error) is not None:
+            raise error
 
-    def ask(self, promise: Promise) -> None:
+    def ask(self, promise: Promise) -> Any:
         """Wait for the value of a promise; small ones of others come with it.
 
         Raises:
             RuntimeError: The block goes on in another thread.
+            BaseException: Whatever the call raised, or the first on which it depends.
         """
-        if promise._wsremote_error is not None:
-            return
+        if (error := promise._wsremote_error) is not None:
+            raise error
         driver = self.driver
         if self._is_active:
             if driver._lanes.mine is not self._lane:
@@ -204,26 +213,110 @@ class Promising(ABC):
             if driver._lanes.mine.timeout is not None:
                 # Bounded: so is what it waits for.
                 self._wait_for_all()
-        call = promise._wsremote_call
-        others: list[int] = []
-        for number, reference in list(itertools.islice(self._promises.items(), _ASKED_AT_ONCE)):
-            if reference() is None:
-                self._promises.pop(number, None)
-            elif number != call:
-                others.append(number)
-        with self._waiting():
+        run, call = promise._wsremote_run, promise._wsremote_call
+        runs, others = self._others(run, call)
+        lane = driver._lanes.mine
+        outer, lane.deferred = lane.deferred, None
+        try:
             value, small, failed = driver._execute_now(_ASK, -call, None, (others,), {})
+        finally:
+            lane.deferred = outer
         # The calls before it have ended.
         self._unanswered.drain()
         for number in sorted(self.answers):
             if isinstance(self.answers[number], Result):
                 self._decode(number)
-        self._promises.pop(call, None)
         if failed is not None:
-            promise._wsremote_fail(self._raised_by(failed))
-            return
-        promise._wsremote_keep(value)
-        for number, each in zip(small[::2], small[1::2], strict=True):
-            reference = self._promises.pop(number)
-            if (other := reference()) is not None:
-                keep(other, each)
+            error = self._raised_by(failed)
+            run.fail(call, error)
+            raise error
+        run.learn(call, [value])
+        self._learn(runs, small)
+        return value
+
+    def _others(self, run: Run, call: int) -> tuple[list[Run], list[int]]:
+        """Whose values are to come along with that of a call: runs, and their calls.
+
+        These as `Kept.small` takes them. Its own run, and the oldest.
+        """
+        runs, calls, count = [run], [0, 0], 0
+        references = list(itertools.islice(self._runs.items(), self._asked_at_once))
+        if run.first in self._runs:
+            references.insert(0, (run.first, self._runs[run.first]))
+        for first, reference in references:
+            other = reference()
+            if other is None:
+                self._runs.pop(first, None)
+                continue
+            if other is not run:
+                runs.append(other)
+            elif count:
+                continue
+            length = len(other.arguments)
+            count += length
+            if other.values is None and other is not run and first == calls[-2] + calls[-1]:
+                # As nearly always: all of it, behind others.
+                calls[-1] += length
+                continue
+            for start, stop in other.unknown(call):
+                calls += (start, stop - start)
+            if count >= self._asked_at_once:
+                break
+        self._asked_at_once = min(2 * self._asked_at_once, _ASKED_AT_ONCE)
+        return runs, calls[2:]
+
+    def _learn(self, runs: list[Run], small: Sequence[Any]) -> None:
+        """Values of some runs have come: calls, and values of them and those that follow."""
+        by_first = {run.first: run for run in runs}
+        firsts = sorted(by_first)
+        for call, values in zip(small[::2], small[1::2], strict=False):
+            place = 0
+            while place < len(values):
+                run = by_first.get(call)
+                if run is None:
+                    run = by_first[firsts[bisect_right(firsts, call) - 1]]
+                count = run.first + len(run.arguments) - call
+                if call < run.first or count < 1:
+                    raise RemoteProtocolError("values came that nobody has asked for")
+                run.learn(call, list(values[place : place + count]))
+                call, place = call + count, place + count
+        # Else the server has stopped in the middle: what is not here may still come along.
+        was_all = len(small) % 2 == 0
+        for run in runs:
+            if was_all or not run.unknown():
+                # What of it is not here comes alone, if somebody asks for it.
+                self._runs.pop(run.first, None)
+
+    # ---- errors ----------------------------------------------------------------------
+
+    def _errors(self) -> list[BaseException]:
+        """What calls have raised that nobody has seen. Applies what they changed in arguments."""
+        for call in sorted(self.answers):
+            self._decode(call)
+        unseen = [call for call in sorted(self._raised) if call not in self._seen]
+        self._seen.update(unseen)
+        return [self._raised[call] for call in unseen]
+
+    def _decode(self, call: int) -> None:
+        """Read what came of a call that was answered."""
+        try:
+            self.driver._value_of(self.answers[call], call, self._containers.get(call, []))
+        except KeyboardInterrupt:
+            raise  # of this thread; one of the call is CallCancelled
+        except BaseException as error:
+            self._raised[call] = error
+        self.answers.pop(call, None)
+        self._let_go(call)
+
+    def _let_go(self, call: int) -> None:
+        """A call has ended: it changes its arguments no more."""
+        containers = self._containers.pop(call, ())
+        self._changing.difference_update(map(id, containers))
+
+    def _raised_by(self, call: int) -> BaseException:
+        """What a call has raised, which somebody sees now."""
+        self._unanswered.drain()
+        if call in self.answers:
+            self._decode(call)
+        self._seen.add(call)
+        return self._raised.get(call) or RemoteProtocolError(f"call {call} has not failed")

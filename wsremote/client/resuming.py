@@ -39,6 +39,9 @@ __all__ = ["Resumer"]
 
 logger = logging.getLogger("wsremote.client")
 
+# The generator of the module `random` is the user's, who may have seeded it.
+_chance: Final = random.SystemRandom().random
+
 _ATTEMPT: Final = 10.0
 """Seconds for one attempt to connect."""
 
@@ -117,7 +120,7 @@ class Resumer:
                 link.give_up(expired(link))
                 return
             try:
-                self._wanted.get(timeout=backoff.delay(time.monotonic() - since, random.random()))
+                self._wanted.get(timeout=backoff.delay(time.monotonic() - since, _chance()))
                 backoff.reset()
             except Empty:
                 pass

@@ -105,24 +105,29 @@ class Session(SessionExecutor):
         opened = open_session(
             url, token, known or "", ssl_context=ssl_context, timeout=timeout, bounds=bounds
         )
-        welcome = opened.answer
-        if not isinstance(welcome, Welcome):
-            raise ConnectionFailed(f"{url} answered as if there had been a session before")
-        resumer = Resumer(token, ssl_context, secret=welcome.secret, opened=opened)
-        self._driver = Driver(opened.connection, poller(), welcome, url, resumer)
-        self._driver.take_at_most(bounds.max_transfer_size)
-        self._driver.start()
         try:
+            welcome = opened.answer
+            if not isinstance(welcome, Welcome):
+                raise ConnectionFailed(f"{url} answered as if there had been a session before")
+            resumer = Resumer(token, ssl_context, secret=welcome.secret, opened=opened)
+            self._driver = Driver(opened.connection, poller(), welcome, url, resumer)
+            self._driver.take_at_most(bounds.max_transfer_size)
+            self._driver.start()
             self.tree = receive_tree(self._driver, welcome, cache, deadline - time.monotonic())
+            """The info tree: `print(session.tree)`, `session.tree["pkg.mod"]`."""
+            self._shallow = ShallowPackage(self._driver, self.tree)
+            self._shallow.proxies.maker = self._driver.doing
+            self._driver.lending.shallow = self._shallow
+            self.modules = Modules(self._shallow)
+            """The served modules without an import hook: `session.modules.pkg.mod.f(1)`."""
         except BaseException:
-            self._driver.close()
+            # An interrupt too: nobody would ever end a session that nobody has.
+            if "_driver" in self.__dict__:
+                self._driver.close()
+            else:
+                opened.connection.abort("not wanted")
+                opened.connection.free()
             raise
-        """The info tree: `print(session.tree)`, `session.tree["pkg.mod"]`."""
-        self._shallow = ShallowPackage(self._driver, self.tree)
-        self._shallow.proxies.maker = self._driver.doing
-        self._driver.lending.shallow = self._shallow
-        self.modules = Modules(self._shallow)
-        """The served modules without an import hook: `session.modules.pkg.mod.f(1)`."""
 
     # ---- facts -----------------------------------------------------------------------
 

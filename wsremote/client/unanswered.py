@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ..protocol.messages import Target
     from .pipelines import Pipeline
+    from .runs import Run
 
 __all__ = ["Barrier", "Unanswered"]
 
@@ -31,7 +32,7 @@ class Unanswered(Waiting):
     def __init__(
         self,
         pipeline: Pipeline,
-        last: Sequence[list[Any]] = (),
+        last: Sequence[int] = (),
         ended: threading.Lock | None = None,
     ) -> None:
         super().__init__()
@@ -67,8 +68,8 @@ class Unanswered(Waiting):
             # Taken when it is done: what is done again after an interrupt does no harm.
             if isinstance(message, Result) or isinstance(message, Fault):
                 pipeline.answers[message.call] = message
-                for entry in self._last:
-                    pipeline.driver._calls.pop(entry[0], None)
+                for call in self._last:
+                    pipeline.driver._calls.pop(call, None)
                 ended, self._ended = self._ended, None
                 if ended is not None:
                     ended.release()
@@ -81,17 +82,31 @@ class Barrier(Waiting):
     """A call that is answered when those before it have ended.
 
     Args:
-        calls: Those of its batch, as they left.
+        call: Its number.
+        runs: Those of its batch.
+        needed: What they need until they have run.
+
+    Attributes:
+        call: Its number.
+        runs: Those of its batch.
+        calls: The numbers of their calls, in order.
         needed: What they need until they have run.
     """
 
-    __slots__ = ("call", "calls", "needed")
+    __slots__ = ("call", "calls", "needed", "runs")
 
-    def __init__(self, call: int, calls: list[list[Any]], needed: list[Any]) -> None:
+    def __init__(self, call: int, runs: Sequence[Run], needed: list[Any]) -> None:
         super().__init__()
         self.sent = True
         self.call = call
-        self.calls = calls
+        self.runs = runs
+        self.calls: list[int] = []
+        for run in runs:
+            first, count = run.first, len(run.arguments)
+            if count == 1:
+                self.calls.append(first)
+            else:
+                self.calls += range(first, first + count)
         self.needed = needed
 
     def what_of(self, call: int) -> None:

@@ -17,7 +17,7 @@ from .location import locate_argument
 from .lowering import Terms
 from .markers import Inout
 from .nesting import forms
-from .ownership import fresh_in, is_unshared, own
+from .ownership import fresh_in, is_plain_tree, is_unshared, own
 from .packing import Buffer, pack, unpack
 from .scalars import PLAIN_TYPES
 
@@ -30,6 +30,7 @@ __all__ = ["Arguments", "Buffer", "Encoded", "Origins", "ValueCodec"]
 _NO_BUFFERS: Final[Sequence[Buffer]] = ()
 _are_plain: Final = PLAIN_TYPES.issuperset
 _SIZED: Final = frozenset([str, bytes])
+_BRANCHES: Final = frozenset([list, dict])
 _UNSIZED: Final = PLAIN_TYPES - _SIZED
 _are_unsized: Final = _UNSIZED.issuperset
 forms.write, forms.read = encode_exception, decode_exception
@@ -145,8 +146,10 @@ class ValueCodec:
             EncodeError: A part of the result cannot travel; the message names it.
             TooLarge: It has more. No copy of an array was made for it.
         """
-        if type(holder[0]) in _UNSIZED or (
-            _are_flat(holder) and (type(holder[0]) in _SIZED or is_unshared(holder))
+        if (
+            type(holder[0]) in _UNSIZED
+            or (_are_flat(holder) and (type(holder[0]) in _SIZED or is_unshared(holder)))
+            or (type(holder[0]) in _BRANCHES and is_plain_tree(holder))
         ):
             payload = pack(holder[0])
             if payload is not None and len(payload) < tags.BULK_LIMIT:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "chunk_head",
+    "joined",
     "pack",
     "pack_documents",
     "read",
@@ -100,6 +101,11 @@ def write_many(messages: Sequence[Message]) -> bytes:
     except (TypeError, ValueError, OverflowError) as error:
         raise LocalProtocolError(f"cannot write a batch: {error}") from error
     return data
+
+
+def joined(first: bytes, second: bytes) -> bytes:
+    """Two messages, as `write` gives them, as one WebSocket message."""
+    return b"\x92%b%b" % (first, second)
 
 
 def read(data: bytes) -> Sequence[Message]:

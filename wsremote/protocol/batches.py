@@ -7,7 +7,8 @@ used: one malformed call among many leaves all of them not executed.
 
 from __future__ import annotations
 
-from itertools import chain, count, repeat
+from itertools import chain, count, islice, repeat
+from operator import lt
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,9 +16,18 @@ from ..errors import RemoteProtocolError
 from .messages import QUIET, Batch, Cancel, Exec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .messages import Message
 
-__all__ = ["calls_of", "check_batch", "check_op", "check_results", "without"]
+__all__ = [
+    "MOST_BATCHED",
+    *("calls_of", "check_batch", "check_items", "check_op", "check_results", "each_call"),
+    *("is_run", "without"),
+]
+
+MOST_BATCHED: Final = 64
+"""Calls of batches that may be queued or running where one other call may."""
 
 Call = tuple[int, int, "str | int", "str | None", "list[Any] | bytes"]
 """A call of a batch: its number, op, target, name, arguments."""
@@ -33,7 +43,16 @@ _PLAIN: Final = frozenset((NoneType, bool, int, float, str, bytes))
 def check_batch(batch: Batch) -> list[Any]:
     """The calls of a batch, each by itself, as `Call` says; if all of them are right.
 
-    Column by column: 0.2 µs a call, a third of looking at each.
+    Raises:
+        RemoteProtocolError: One is no call, or two of them have one number.
+    """
+    return each_call(check_items(batch)[0])
+
+
+def check_items(batch: Batch) -> tuple[list[Any], list[int], bool]:
+    """The calls of a batch as it lists them, and the numbers of all; whether there may be runs.
+
+    Column by column: 0.1 µs for a call of a run, 0.3 for a single one.
 
     Raises:
         RemoteProtocolError: One is no call, or two of them have one number.
@@ -51,19 +70,22 @@ def check_batch(batch: Batch) -> list[Any]:
         raise RemoteProtocolError("a call of a batch has fields of the wrong kind")
     check_op(min(ops))
     check_op(max(ops))
-    calls: list[Any] = entries
-    # As nearly always: single calls, and scalars. A run has lists among its arguments.
-    if not _LISTS.issuperset(map(type, arguments)) or not _PLAIN.issuperset(
+    calls: list[int] = list(numbers)
+    # Else all of them are single calls with scalars. A run may have one call alone.
+    may_be_runs = not _LISTS.issuperset(map(type, arguments)) or not _PLAIN.issuperset(
         map(type, chain.from_iterable(arguments))
-    ):
-        calls = _expanded(entries)
-        numbers = tuple(call[0] for call in calls)
-    if min(numbers) < 1:
-        raise RemoteProtocolError(f"a batch has a call {min(numbers)}: they count from 1")
-    if len(set(numbers)) < len(numbers):
-        twice = next(number for number in numbers if numbers.count(number) > 1)
+    )
+    if may_be_runs:
+        calls = []
+        for entry in entries:
+            calls += _numbers_of(entry)
+    if min(calls) < 1:
+        raise RemoteProtocolError(f"a batch has a call {min(calls)}: they count from 1")
+    # As they nearly always are, in order.
+    if not all(map(lt, calls, islice(calls, 1, None))) and len(set(calls)) < len(calls):
+        twice = next(number for number in calls if calls.count(number) > 1)
         raise RemoteProtocolError(f"call {twice} is in a batch twice")
-    return calls
+    return entries, calls, may_be_runs
 
 
 def check_op(op: int) -> None:
@@ -76,26 +98,40 @@ def check_op(op: int) -> None:
         raise RemoteProtocolError(f"there is no op {op}")
 
 
-def _expanded(entries: list[Any]) -> list[Any]:
-    """The calls of a batch that has runs, or calls with a payload."""
+def is_run(entry: Any) -> bool:
+    """Whether an item of a batch that is right is several calls, which follow each other."""
+    args = entry[4]
+    return type(args) is list and bool(args) and type(args[0]) is list
+
+
+def each_call(entries: list[Any]) -> list[Any]:
+    """The same calls as items of their own: runs are taken apart."""
     calls: list[Any] = []
     for entry in entries:
-        call, op, target, name, args = entry
-        if type(args) is bytes:
-            calls.append(entry)
-        elif type(args) is not list:
-            raise RemoteProtocolError(f"call {call} of a batch has no arguments")
-        elif args and type(args[0]) is list:
-            if not _LISTS.issuperset(map(type, args)) or not _PLAIN.issuperset(
-                map(type, chain.from_iterable(args))
-            ):
-                raise RemoteProtocolError(f"call {call} of a batch is no run of calls")
-            calls.extend(zip(count(call), repeat(op), repeat(target), repeat(name), args))
-        elif _PLAIN.issuperset(map(type, args)):
-            calls.append(entry)
+        if is_run(entry):
+            call, op, target, name, runs = entry
+            calls.extend(zip(count(call), repeat(op), repeat(target), repeat(name), runs))
         else:
-            raise RemoteProtocolError(f"call {call} of a batch has arguments that are no scalars")
+            calls.append(entry)
     return calls
+
+
+def _numbers_of(entry: Any) -> Iterable[int]:
+    """The calls of an item of a batch, whose arguments are looked at here."""
+    call, _, _, _, args = entry
+    if type(args) is bytes:
+        return (call,)
+    if type(args) is not list:
+        raise RemoteProtocolError(f"call {call} of a batch has no arguments")
+    if is_run(entry):
+        if not _LISTS.issuperset(map(type, args)) or not _PLAIN.issuperset(
+            map(type, chain.from_iterable(args))
+        ):
+            raise RemoteProtocolError(f"call {call} of a batch is no run of calls")
+        return range(call, call + len(args))
+    if not _PLAIN.issuperset(map(type, args)):
+        raise RemoteProtocolError(f"call {call} of a batch has arguments that are no scalars")
+    return (call,)
 
 
 def calls_of(message: Message) -> list[int]:

@@ -6,6 +6,7 @@ One object a connection and side. Pure: nonces and what else is random are argum
 from __future__ import annotations
 
 import hmac
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import (
@@ -14,6 +15,7 @@ from ..errors import (
     RemoteProtocolError,
     VersionMismatch,
 )
+from ..printable import printable
 from .messages import (
     PROTOCOL_VERSION,
     Challenge,
@@ -29,6 +31,8 @@ from .proof import REFUSAL, ClientProof, Credential, resume_proof, resumed_proof
 from .states import CLIENT, SERVER, State, advance
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .messages import Message
 
 __all__ = ["ClientOpening", "Opening", "Resumption", "ServerOpening", "Superseded"]
@@ -115,7 +119,7 @@ class ClientOpening:
         """
         self.state = advance(CLIENT, self.state, message)
         if isinstance(message, Refused):
-            raise _REFUSALS.get(message.code, ConnectionFailed)(message.text)
+            raise _REFUSALS.get(message.code, ConnectionFailed)(printable(message.text))
         if isinstance(message, Resumed):
             self._check_resumed(message)
         if isinstance(message, Welcome | Resumed | Gone):
@@ -160,11 +164,21 @@ class ServerOpening:
         credential: Of the token.
         nonce: 32 random bytes, of this connection only.
         epoch: 16 random bytes, of this server process.
+        further: Of other tokens that are taken as well, by their key ids.
     """
 
-    def __init__(self, credential: Credential, *, nonce: bytes, epoch: bytes) -> None:
+    def __init__(
+        self,
+        credential: Credential,
+        *,
+        nonce: bytes,
+        epoch: bytes,
+        further: Mapping[str, Credential] = MappingProxyType({}),
+    ) -> None:
         self.state = State.NEW
+        # That of the client's token, as soon as it has said which.
         self._credential = credential
+        self._further = further
         self._nonce = nonce
         self._epoch = epoch
         # The transcript of this opening, when there is one.
@@ -173,7 +187,7 @@ class ServerOpening:
 
     @property
     def key_id(self) -> str:
-        """Of the token that the client proves."""
+        """Of the token that the client proves, which it has said in its hello."""
         return self._credential.key_id
 
     def receive(self, message: Message) -> Challenge | Refused | Open | Resume:
@@ -202,6 +216,8 @@ class ServerOpening:
                 f"this server speaks version {PROTOCOL_VERSION} of the protocol, the client"
                 f" {hello.oldest} to {hello.newest}: install the same wsremote on both sides",
             )
+        # Who names no token of ours is answered as if it were the first: at the same cost.
+        self._credential = self._further.get(hello.key_id, self._credential)
         self._known = hello.key_id == self._credential.key_id
         self.said = transcript(
             oldest=hello.oldest,

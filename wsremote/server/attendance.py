@@ -38,10 +38,10 @@ class _Nobody:
     def __init__(self, connection: SocketConnection) -> None:
         self._connection = connection
 
-    def on_messages(self) -> bool:
+    def on_messages(self) -> bool | None:
         """Of `transport.base.Owner`."""
         self._connection.inbox.clear()
-        return False
+        return None
 
     def on_lost(self, error: ConnectionLost) -> None:
         """Of `transport.base.Owner`."""
@@ -92,6 +92,11 @@ class Attendance(ABC):
             self._server.session_detached(self)
         else:
             self.finish()
+
+    @property
+    @abstractmethod
+    def running_calls(self) -> int:
+        """How many calls run now."""
 
     @property
     @abstractmethod
@@ -175,4 +180,6 @@ class Attendance(ABC):
     def _take_leave(self, message: Bye) -> None:
         """The client ends the session."""
         self._closing = message.reason or "closed by the client"
+        # Even if both ended it at the same time: who has left does not come back to ask.
+        self.is_ending = False
         self.connection.close(1000, "bye")

@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextvars
 import ctypes
 import logging
+import sys
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from ..codec.packing import pack_scalars
 from ..codec.scalars import PLAIN_TYPES
 from ..errors import ConnectionLost
+from ..protocol.batches import each_call
 from ..protocol.messages import KEEP, QUIET, Exec, Op, Result, Results
 from .strands import Strand
 
@@ -51,6 +53,26 @@ def whole(entry: Call, lane: int, parent: int | None) -> Exec:
     return Exec(0, 0, call, lane, parent, op, target, name, payload, None)
 
 
+class Binding:
+    """Whether calls have left something on a thread, the calling one, for later ones.
+
+    True then. What a call leaves is the value of a `threading.local`, or a hook of this thread.
+    """
+
+    def __init__(self) -> None:
+        give = ctypes.pythonapi.PyThreadState_GetDict
+        give.restype = ctypes.c_void_p
+        # The values of all `threading.local`s: the same object as long as the thread lives.
+        self._data: dict[Any, Any] = ctypes.cast(give(), ctypes.py_object).value
+        self._before = self._state()
+
+    def __bool__(self) -> bool:
+        return self._state() != self._before
+
+    def _state(self) -> tuple[Any, ...]:
+        return len(self._data), sys.gettrace(), sys.getprofile(), sys.get_asyncgen_hooks()
+
+
 class BatchStrand(Strand):
     """A strand that executes batches.
 
@@ -67,23 +89,6 @@ class BatchStrand(Strand):
         self._ended: list[int] = []
         # The thread's own: a ContextVar set by one call is there for the next.
         self._context = contextvars.Context()
-        # What was in it, and in the thread's own data, before the first call.
-        self._state_before = (0, 0)
-
-    def note_state(self) -> None:
-        """Note what is on this thread, the calling one, before the first call."""
-        self._state_before = self._state()
-
-    @property
-    def has_state(self) -> bool:
-        """Whether calls have left something on this thread, the calling one, for later ones."""
-        return self._state() != self._state_before
-
-    def _state(self) -> tuple[int, int]:
-        """How many context variables and `threading.local`s have a value here."""
-        data = ctypes.pythonapi.PyThreadState_GetDict
-        data.restype = ctypes.c_void_p
-        return len(self._context), len(ctypes.cast(data(), ctypes.py_object).value)
 
     def run(self, calls: deque[Any], parent: int | None) -> None:
         """Execute calls on the calling thread until there are none, and send what they gave.
@@ -122,6 +127,15 @@ class BatchStrand(Strand):
                 self._execute(entry)
                 continue
             call, op, target, name, args = entry
+            if type(args) is list and args and type(args[0]) is list:
+                # As `is_run` says, without a call.
+                rest = self._run_kept(entry, parent)
+                # The others as if they had come each by itself.
+                calls.extendleft(reversed(each_call(rest)))
+                if len(ended) >= _AT_ONCE or monotonic() > due:
+                    self.send_results()
+                    due = monotonic() + _SOON
+                continue
             kind = op % KEEP
             if (
                 type(args) is bytes
@@ -186,6 +200,73 @@ class BatchStrand(Strand):
                 due = monotonic() + _SOON
         with self._flushing:
             self._printing = self.current_call
+
+    def _run_kept(self, run: Call, parent: int | None) -> list[Call]:
+        """Execute a run of calls of a pipeline; gives the rest of it, if that needs the other way.
+
+        Nothing is sent of such calls unless they fail: what one costs beside the function itself
+        is 0.5 µs here, where the loop takes 1.1.
+        """
+        arguments: Any
+        first, op, target, name, arguments = run
+        session, kept, kind = self.session, self.session.kept, op % KEEP
+        dispatcher, cancelled = session._server.dispatcher, session._cancelled
+        if (
+            op < KEEP
+            or kind > _SPECIAL
+            or session.journal is not None
+            or len(kept) + len(arguments) > kept.limit
+        ):
+            return [run]
+        watched, weakly = session.watching.watched, session.weakly.held
+        current, interrupted, printed = self._running, self._interrupted, self.output.pieces
+        values, unwanted, ended, is_kept = kept.values, kept.unwanted, self._ended, op < QUIET
+        execute, call_found, lent = (
+            dispatcher.execute,
+            dispatcher.call_plainly,
+            session.lending.lent,
+        )
+        found: Any = dispatcher.named.get(target) if kind == _CALL else None  # type: ignore[arg-type]
+        if not session.connection.attended:
+            session.poller.attend(session.connection)
+        call = first
+        for args in arguments:
+            if cancelled or watched or weakly or not session.is_attached:
+                break
+            self._printing = call
+            self.activity += 1
+            error: BaseException | None = None
+            value = None
+            # As in the loop.
+            try:
+                current.append(call)
+                if found is not None:
+                    value = call_found(found, args)
+                else:
+                    value = execute(kind, target, lent, name, args, _NO_KWARGS)
+            except BaseException as raised:
+                error = raised
+            del current[-1]
+            if interrupted or self._is_interrupting:
+                error = self._settle(call, error)
+            if printed:
+                self.finish_output()
+            if watched:
+                session.watching.tell()
+            if weakly:
+                session.weakly.check()
+            if error is not None:
+                entry = (call, op, target, name, args)
+                self._fail(whole(entry, self.number, parent), error)
+            else:
+                if is_kept:
+                    values[call] = value
+                    if unwanted:
+                        kept.ended_unwanted(call)
+                ended.append(call)
+            call += 1
+        done = call - first
+        return [(call, op, target, name, arguments[done:])] if done < len(arguments) else []
 
     def _settle(self, call: int, error: BaseException | None) -> BaseException | None:
         """A call has ended that was interrupted: see that none is under way any more."""

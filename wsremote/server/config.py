@@ -91,6 +91,8 @@ class ServerConfig:
         host: Address to listen on.
         port: TCP port; 0 takes a free one.
         token: The secret that both sides prove to know. A random one if none is given.
+        further_tokens: Others that open sessions and pages as well; the sessions of each are
+            its own.
         expose: Globs over names of the tree (`pkg.mod`, `pkg.mod:C.m`): only these are served.
             Empty serves all.
         hide: Globs over the same names, taken out after `expose`.
@@ -114,6 +116,7 @@ class ServerConfig:
     host: str = "127.0.0.1"
     port: int = 9090
     token: str = field(default_factory=new_token, repr=False)
+    further_tokens: tuple[str, ...] = field(default=(), repr=False)
     expose: tuple[str, ...] = ()
     hide: tuple[str, ...] = ()
     ssl_certfile: str | None = None
@@ -130,6 +133,8 @@ class ServerConfig:
     def __post_init__(self) -> None:
         if not self.token:
             raise ValueError("the token is empty; leave --token out to have one made")
+        if not all(self.further_tokens):
+            raise ValueError("one of the further tokens is empty")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"--port {self.port} is not between 0 (any free port) and 65535")
         if self.ssl_keyfile is not None and self.ssl_certfile is None:

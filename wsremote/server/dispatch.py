@@ -17,6 +17,7 @@ from ..protocol.messages import AWAIT, Op
 from ..protocol.operators import SPECIALS, WHOLE
 from .coroutines import LaneLoops
 from .pickles import Pickles
+from .waking import wake
 
 if TYPE_CHECKING:
     import asyncio
@@ -183,12 +184,13 @@ class Dispatcher:
         return operation(target, *args, **kwargs)
 
     def wake(self, thread: int) -> None:
-        """Let an interrupt sent to a lane's thread be seen although a coroutine waits there.
+        """Let an interrupt sent to a lane's thread be seen although a call waits there.
 
         Args:
             thread: `Thread.ident` of the lane.
         """
         self._loops.wake(thread)
+        wake(thread)
 
     def close_lane(self) -> None:
         """The calling thread's lane ends: close its event loop, if it has one."""

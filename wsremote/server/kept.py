@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import repeat
+from operator import is_
 from typing import TYPE_CHECKING, Any, Final
 
-from ..codec.scalars import PLAIN_TYPES
+from ..codec.scalars import PLAIN_TYPES, UNSIZED_TYPES
 from ..errors import LimitExceeded, RemoteProtocolError, StaleHandle, WsRemoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Container, Sequence
 
 __all__ = ["DependsOnFailed", "Kept"]
 
@@ -23,6 +25,15 @@ _MOST_RELEASED: Final = 1_000_000
 
 _SMALL: Final = 4096
 """Bytes or characters of a value that is sent along with another."""
+
+_MOST_TEXT: Final = 256 * 1024
+"""Bytes or characters of all that are sent along with one."""
+
+_MOST_ASKED: Final = 100_000
+"""Results that are asked for at once."""
+
+_NUMBERS: Final = frozenset((int,))
+_are_unsized: Final = UNSIZED_TYPES.issuperset
 
 
 class DependsOnFailed(WsRemoteError):
@@ -97,16 +108,45 @@ class Kept:
             " another session"
         )
 
-    def small(self, calls: Iterable[int]) -> tuple[Any, ...]:
-        """Of what calls gave, the small scalars: call and value in turn."""
+    def small(self, calls: Sequence[int]) -> list[Any]:
+        """Of what calls gave, the small scalars: a call, and values of it and those that follow.
+
+        And in the end the first call that was not looked at, if there is too much to send at once.
+
+        Args:
+            calls: The first of some calls that follow each other, and how many they are, in turn.
+
+        Raises:
+            RemoteProtocolError: They are something else, or absurdly many.
+        """
+        numbers = list(calls)
+        if not _NUMBERS.issuperset(map(type, numbers)) or len(numbers) % 2:
+            raise RemoteProtocolError("what was kept is asked for by runs of calls")
+        if min(numbers, default=1) < 1 or sum(numbers[1::2]) > _MOST_ASKED:
+            raise RemoteProtocolError("these are no calls that can be asked for together")
         found: list[Any] = []
-        for call in calls:
-            value = self.values.get(call, _NOTHING)
-            if type(value) in PLAIN_TYPES and (
-                (type(value) is not str and type(value) is not bytes) or len(value) < _SMALL
-            ):
-                found += (call, value)
-        return tuple(found)
+        value: Any
+        room = _MOST_TEXT
+        for first, count in zip(numbers[::2], numbers[1::2], strict=True):
+            # All in C, as nearly always they are numbers.
+            values = list(map(self.values.get, range(first, first + count), repeat(_NOTHING)))
+            if _are_unsized(map(type, values)):
+                found += (first, values)
+                continue
+            run: list[Any] = []
+            for call, value in enumerate(values, first):
+                kind = type(value)
+                if kind not in UNSIZED_TYPES:
+                    if kind not in PLAIN_TYPES or len(value) >= _SMALL:
+                        run = []
+                        continue
+                    if (room := room - len(value)) < 0:
+                        found.append(call)
+                        return found
+                if not run:
+                    found += (call, run)
+                run.append(value)
+        return found
 
     def ended_unwanted(self, call: int) -> None:
         """A call has ended, on its thread: keep nothing of it if it was released before."""
@@ -118,28 +158,37 @@ class Kept:
     def release(self, call: int, count: int, *pending: Container[int]) -> list[object]:
         """Keep no longer what a call gave, and those that follow it; gives that, to be freed.
 
+        The last one first, as a list frees its own.
+
         Args:
             call: The first of them.
-            count: How many they are.
+            count: How many they are. Below zero: as many, downwards.
             pending: Where calls are that have not ended.
 
         Raises:
-            RemoteProtocolError: The count is below one, or absurd.
+            RemoteProtocolError: The count is zero, or absurd.
         """
-        if not 0 < count <= _MOST_RELEASED:
+        if not 0 < abs(count) <= _MOST_RELEASED:
             raise RemoteProtocolError(f"{count} results are released at once")
-        calls = range(call, call + count)
+        calls = range(call, call + count, 1 if count > 0 else -1)
         values, failures, unwanted = self.values, self.failures, self.unwanted
-        for each in calls:
-            if each not in values and each not in failures and any(each in of for of in pending):
+        # All in C, as nearly always each has ended, and none has failed. Not by `in`: that may run
+        # code of a value's class.
+        released = list(map(values.pop, calls, repeat(_NOTHING)))
+        released.reverse()
+        if not any(map(is_, released, repeat(_NOTHING))):
+            return released
+        for place, each in enumerate(reversed(calls)):
+            if released[place] is not _NOTHING:
+                continue
+            if each not in failures and any(each in of for of in pending):
                 # First: who has a value from here on looks there.
                 unwanted.add(each)
                 if each in values or each in failures:
                     unwanted.discard(each)
-        if failures:
-            for each in calls:
-                failures.pop(each, None)
-        return [values.pop(each) for each in calls if each in values]
+                    released[place] = values.pop(each, _NOTHING)
+            failures.pop(each, None)
+        return [value for value in released if value is not _NOTHING]
 
     def clear(self) -> None:
         """Keep nothing: the session is over."""

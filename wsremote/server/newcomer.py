@@ -85,7 +85,7 @@ class Newcomer(Attendance):
 
     # ---- of transport.base.Owner -----------------------------------------------------
 
-    def on_messages(self) -> bool:
+    def on_messages(self) -> bool | None:
         """Answer what can be, and leave the rest to the session."""
         inbox = self.connection.inbox
         while inbox:
@@ -96,7 +96,7 @@ class Newcomer(Attendance):
             if not is_answered:
                 return self._settle().on_messages()
             inbox.popleft()
-        return False
+        return None
 
     def on_tick(self, now: float) -> bool:
         """Nothing is under way here."""
@@ -151,6 +151,11 @@ class Newcomer(Attendance):
         connection.send(wire.write(answer(0, [])))
         self._carry(connection)
         logger.info("= session %s goes on", self.id)
+
+    @property
+    def running_calls(self) -> int:
+        """None."""
+        return 0
 
     @property
     def is_empty(self) -> bool:

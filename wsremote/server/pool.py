@@ -13,7 +13,7 @@ from collections import deque
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
-from .batches import BatchStrand
+from .batches import BatchStrand, Binding
 from .output import current_sink
 from .strands import here
 
@@ -28,6 +28,9 @@ logger = logging.getLogger("wsremote.server")
 
 IDLE: Final = 30.0
 """Seconds without a call after which a thread ends."""
+
+BRIEF: Final = 1.0
+"""The same on a server with many threads."""
 
 
 class Pool:
@@ -101,13 +104,14 @@ class Pool:
             if self.calls:
                 return True
             self._awake -= 1
+        crowded = self.session._server.crew.is_crowded
         while True:
             try:
-                return self._bell.get(True, IDLE)
+                return self._bell.get(True, BRIEF if crowded else IDLE)
             except Empty:
                 with self._counting:
                     # Else one is on its way, for one of those that wait.
-                    if self._bell.empty() and not worker.has_state:
+                    if self._bell.empty() and not worker.is_bound:
                         self._workers.discard(worker)
                         return False
 
@@ -131,21 +135,29 @@ class Worker(BatchStrand):
         super().__init__(pool.session, number)
         self._pool = pool
         self._thread = threading.Thread(
-            target=self._context.run,
-            args=[self._work],
+            target=self._run,
             name=f"wsremote-worker-{pool.session.id[:8]}{number}",
             daemon=True,
         )
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether calls have left something on its thread, the calling one, or in its context."""
+        return bool(self._binding) or len(self._context) > 1
 
     def start(self) -> None:
         """Start the thread, which counts as awake."""
         self._thread.start()
 
+    def _run(self) -> None:
+        with self.session._server.crew.thread():
+            self._context.run(self._work)
+
     def _work(self) -> None:
         self.thread = threading.get_ident()
         here.lane = self
         current_sink.set(self.output)
-        self.note_state()
+        self._binding = Binding()
         pool, session = self._pool, self.session
         try:
             while True:
@@ -165,6 +177,8 @@ class Worker(BatchStrand):
                     here.calls.clear()
                     logger.exception("! worker %d of session %s", self.number, session.id)
         finally:
+            # It names what lies on this thread, which ends.
+            del self._binding
             pool.left(self)
             self.output.close()
             session.lane_ended()

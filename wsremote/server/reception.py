@@ -47,7 +47,10 @@ class Reception:
         self._descriptor = sock.fileno()
         self._connection: SocketConnection | None = None
         self._opening = ServerOpening(
-            server.credential, nonce=secrets.token_bytes(NONCE_SIZE), epoch=server.epoch
+            server.credential,
+            nonce=secrets.token_bytes(NONCE_SIZE),
+            epoch=server.epoch,
+            further=server.further,
         )
         self._done = False
 
@@ -91,7 +94,7 @@ class Reception:
 
     # ---- of transport.base.Owner -----------------------------------------------------
 
-    def on_messages(self) -> bool:
+    def on_messages(self) -> bool | None:
         """Hello, then Open; whatever comes behind Open belongs to the session."""
         connection = self._connection
         assert connection is not None

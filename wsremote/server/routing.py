@@ -10,7 +10,7 @@ import itertools
 from typing import TYPE_CHECKING, Final
 
 from ..errors import LimitExceeded, RemoteProtocolError
-from ..protocol.batches import check_batch, check_op
+from ..protocol.batches import MOST_BATCHED, check_items, check_op, each_call
 from ..protocol.messages import POOL, Batch
 from .batches import BatchStrand, whole
 from .execution import Execution
@@ -30,10 +30,6 @@ __all__ = ["Routing"]
 
 _MOST_LANES: Final = 4096
 """Threads that a session may have here: one for each of the client's that makes calls."""
-
-
-_MOST_BATCHED: Final = 64
-"""Calls of batches that may be queued where one other call may."""
 
 
 class Routing(Execution):
@@ -137,24 +133,27 @@ class Routing(Execution):
         return len({*list(self._running), *list(self._queued)} - self.answering - others)
 
     def _on_batch(self, message: Batch, reader: Lane | None) -> Exec | Batch | None:
-        calls = check_batch(message)
+        calls, numbers, may_be_runs = check_items(message)
+        if may_be_runs and (message.lane <= POOL or message.parent is not None):
+            # Several threads take of those, or each is a task: one by one.
+            calls = each_call(calls)
         # They need less, and those of a lane run one after the other.
-        limit = _MOST_BATCHED * self._server.limits.max_calls
+        limit = MOST_BATCHED * self._server.limits.max_calls
         if (
-            len(self._running) + len(self._queued) + len(calls) > limit
-            and self._under_way() + len(calls) > limit
+            len(self._running) + len(self._queued) + len(numbers) > limit
+            and self._under_way() + len(numbers) > limit
         ):
-            for entry in calls:
+            for entry in each_call(calls):
                 self._refuse(
                     whole(entry, message.lane, message.parent), LimitExceeded(self._too_many(limit))
                 )
             return None
-        self._batched.update([entry[0] for entry in calls])
+        self._batched.update(numbers)
         if message.parent is not None:
             for entry in calls:
                 self._accept(whole(entry, message.lane, message.parent), None)
             return None
-        self._queued.update([entry[0] for entry in calls])
+        self._queued.update(numbers)
         return self._route(message._replace(calls=calls), reader)
 
     def _route(self, message: Exec | Batch, reader: Lane | None) -> Exec | Batch | None:
@@ -167,12 +166,13 @@ class Routing(Execution):
         with self._routing:
             number = abs(message.lane)
             lane = self._lanes.get(number)
-            if lane is None and len(self._lanes) < _MOST_LANES:
-                lane = self._lanes[number] = Lane(self, number)  # type: ignore[arg-type]
-                lane.start()
             if lane is not None:
                 if lane is reader and lane.inbox.empty():
                     return message
+                lane.put(message)
+                return None
+            if len(self._lanes) < _MOST_LANES:
+                lane = self._lanes[number] = Lane(self, number)  # type: ignore[arg-type]
                 lane.put(message)
                 return None
         for each in _wholes(message):
@@ -195,28 +195,11 @@ class Routing(Execution):
         with self._routing:
             lane = self._lanes.pop(message.lane, None)
             if lane is not None:
-                lane.put(None)
-
-    def retire(self, lane: Lane) -> bool:
-        """End an idle lane, on its thread, if nothing that it made can be bound to that.
-
-        Calls are routed under the right to read: none can come in between.
-        """
-        reading = self.connection.reading
-        if len(self.lending.handles) or lane.has_state or not reading.acquire(blocking=False):
-            return False
-        try:
-            with self._routing:
-                if lane.inbox.empty():
-                    del self._lanes[lane.number]
-                    return True
-        finally:
-            reading.release()
-        return False
+                lane.end()
 
 
 def _wholes(message: Exec | Batch) -> list[Exec]:
     """The calls of a message, each as it would be alone."""
     if isinstance(message, Batch):
-        return [whole(entry, message.lane, message.parent) for entry in message.calls]
+        return [whole(entry, message.lane, message.parent) for entry in each_call(message.calls)]
     return [message]

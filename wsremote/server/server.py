@@ -17,7 +17,8 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from ..codec import wire
 from ..codec.installed import installed_packages
@@ -32,6 +33,7 @@ from ..transport.requests import RequestRules, bearer_check, own_names
 from ..tree.inspector import inspect_packages
 from ..version import __version__
 from .browsing import Browsing
+from .crew import Crew
 from .dispatch import Dispatcher
 from .newcomer import Newcomer
 from .output import OutputRouter
@@ -42,11 +44,12 @@ from .tombstones import Journal, load_tombstones, state_folder, store_tombstones
 from .warned import WarningRouter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ..protocol.messages import Open, Resume
     from ..protocol.roster import Seat
     from ..transport.connection import SocketConnection
+    from ..transport.requests import Page
     from .attendance import Attendance
     from .config import ServerConfig
     from .session import Session
@@ -70,12 +73,21 @@ class Server:
     Args:
         packages: Import names. They are imported and inspected here.
         config: Where to listen, whom to let in, the bounds.
+        pages: Further pages, by their paths, `/` too: see `RequestRules`.
+        health: What is wrong, in one line, or None: see `RequestRules`.
 
     Raises:
         ImportError: A package cannot be imported.
     """
 
-    def __init__(self, packages: Sequence[str], config: ServerConfig) -> None:
+    def __init__(
+        self,
+        packages: Sequence[str],
+        config: ServerConfig,
+        *,
+        pages: Mapping[str, Callable[[Any], Page]] = MappingProxyType({}),
+        health: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self.config = config
         self.limits = config.limits
         self.inventory = inspect_packages(packages, expose=config.expose, hide=config.hide)
@@ -85,7 +97,12 @@ class Server:
         browsing = Browsing(self.policy, self.inventory, no_source=config.no_source)
         self.dispatcher = Dispatcher(self.policy, browsing)
         self.poller = Poller("wsremote-server")
+        self.crew = Crew()
         self.credential = Credential.from_token(config.token)
+        # Of the other tokens, by their key ids.
+        self.further = {
+            each.key_id: each for each in map(Credential.from_token, config.further_tokens)
+        }
         # Of this process: a session of another epoch is lost.
         self.epoch = secrets.token_bytes(16)
         self.rules = RequestRules(
@@ -93,8 +110,9 @@ class Server:
             secure=config.ssl_certfile is not None,
             allowed_hosts=frozenset(config.allowed_hosts) | own_names(config.host),
             allowed_origins=frozenset(config.allowed_origins),
-            pages=pages_of(self.inventory),
-            bearer=bearer_check(config.token),
+            pages={**pages_of(self.inventory), **pages},
+            health=health,
+            bearer=bearer_check(config.token, *config.further_tokens),
         )
         self.tls = _tls_context(config)
         self.url = ""
@@ -143,13 +161,19 @@ class Server:
         Raises:
             OSError: The journal cannot be written.
         """
-        now, key_id = time.monotonic(), self.credential.key_id
-        known = load_tombstones(state_folder(), key_id, now)
+        now, folder = time.monotonic(), state_folder()
+        known = [
+            each for key_id in self._key_ids() for each in load_tombstones(folder, key_id, now)
+        ]
         if self.config.journal is not None:
             self.journal = Journal(Path(self.config.journal), self._unfinished)
             known += self.journal.start(now)
         for session, tombstone in sorted(known, key=lambda each: each[1].at):
             self._roster.bury(session, tombstone)
+
+    def _key_ids(self) -> set[str]:
+        """Of all tokens."""
+        return {self.credential.key_id, *self.further}
 
     def _unfinished(self) -> list[tuple[str, str, list[int], list[int]]]:
         """The live sessions, with the calls of which their clients do not know everything."""
@@ -172,8 +196,9 @@ class Server:
                 buried = threading.Event()
                 self.poller.submit(lambda: self._bury_silent(buried))
                 buried.wait(_GOODBYE)
-            tombstones = self._roster.tombstones.items()
-            store_tombstones(state_folder(), self.credential.key_id, tombstones, time.monotonic())
+            for key_id in self._key_ids():
+                tombstones = self._roster.tombstones_of(key_id)
+                store_tombstones(state_folder(), key_id, tombstones, time.monotonic())
             if self.journal is not None:
                 self.journal.stop()
             self.poller.stop()
@@ -424,6 +449,10 @@ class Server:
             self.journal.closed(session.id)
         if not self._listeners and not self._sessions:
             self._all_ended.set()
+
+    def live_sessions(self) -> list[Newcomer | Session]:
+        """Those of this moment, with a connection or without. Any thread."""
+        return list(self._sessions.values())
 
     def documents(self, digests: Sequence[str]) -> bytes:
         """The documents that a client has asked for, packed. What is not there is left out."""

@@ -20,6 +20,8 @@ from ..protocol.batches import check_results
 from ..protocol.handles import WEAK
 from ..protocol.messages import (
     NUMBERED,
+    NUMBERS,
+    SMALL_EXEC,
     Ack,
     Batch,
     Bye,
@@ -59,6 +61,10 @@ _MOST_STRIKES: Final = 3
 its session ends."""
 
 
+# How messages begin: an array of some fields, the first of which is the type; and two messages.
+_SMALL_EXEC: Final = bytes([SMALL_EXEC])
+_RELEASE_AHEAD: Final = bytes([0x92, 0x94, NUMBERS[Release]])
+
 _LOOK: Final = 1.0
 """Seconds between two looks whether calls may begin again."""
 
@@ -88,6 +94,8 @@ class Session(Routing, Attendance):
         self.accept_bounds(client)
         self._closing: str | None = None
         self.is_ending = False
+        # The last message received at the last tick.
+        self._ticked_at = 0
         # Connections on which the client has broken the protocol.
         self._strikes, self._struck_at = 0, -1
         connection.is_urgent = True
@@ -165,8 +173,13 @@ class Session(Routing, Attendance):
             self.poller.rest(connection)
         return first
 
-    def on_messages(self) -> bool:
+    def on_messages(self) -> bool | None:
         """Of `transport.base.Owner`. True while a lane is awake: it will read on."""
+        if (lane := self._reader_of_small()) is not None:
+            # When the poller reads nothing here any more, and needs the interpreter no longer: a
+            # thread that is woken before waits for both.
+            self.poller.submit(lane.read)
+            return False
         self.read(self.connection, None, 0)
         if self.chores:
             self.chores.start()
@@ -175,29 +188,68 @@ class Session(Routing, Attendance):
             return False
         if self._pool is not None and self._pool.will_read():
             return True
-        return any(lane.is_awake for lane in self._lanes.values())
+        if any(lane.is_awake for lane in self._lanes.values()):
+            return True
+        return None if self._is_quiet() else False
+
+    def _reader_of_small(self) -> Lane | None:
+        """The lane that is to handle what is in the inbox itself: one small call for it.
+
+        Its short way is quicker than what the poller and a lane do between them; and what the
+        client lets go of with a call is finalized before that, as at home.
+        """
+        inbox, lanes = self.connection.inbox, list(self._lanes.values())
+        if len(inbox) != 1 or len(lanes) != 1:
+            return None
+        data, lane = inbox[0], lanes[0]
+        if (data[1:2] != _SMALL_EXEC and not data.startswith(_RELEASE_AHEAD)) or not (
+            lane.loop is None and not lane.is_executing and lane.inbox.empty()
+        ):
+            return None
+        return lane if _lane_of(data) == lane.number else None
+
+    def _is_quiet(self) -> bool:
+        """Whether nothing runs, and nothing will have to be sent."""
+        return not (
+            self._running
+            or self._queued
+            or self.batching
+            or self.let_go
+            or self._left
+            or self._pool is not None
+            or self._needed
+            or self._sequence.acknowledged != self._sequence.received
+        )
 
     def on_tick(self, now: float) -> bool:
         """Of `transport.base.Owner`. Sends what running calls have printed so far."""
+        # Most ticks find nothing to do: no lock is taken for that.
+        sequence, is_due = self._sequence, False
         running = [*self._running.values(), *self.batching]
         try:
             for strand in running:
                 strand.flush()
             for lane in list(self._lanes.values()):
                 lane.seen_activity = lane.activity
-            self.send_released()
+            if self.let_go:
+                self.send_released()
             if self.keeps_acknowledged:
                 # Not here: their memory may belong to objects with finalizers.
                 self.chores.add(self._forget_acknowledged)
                 self.chores.start()
             while self._left:
                 self.send(Leave, self._left.pop(0))
-            self._send_ack(idle=True)
+            is_due = sequence.acknowledged != sequence.received
+            if is_due and sequence.received == self._ticked_at:
+                # For a tick, no answer has carried an acknowledgement.
+                self._send_ack(idle=True)
+                is_due = False
+            self._ticked_at = sequence.received
         except ConnectionLost as error:
             logger.debug("! session %s: %s", self.id, error)
             return False
         waits = self._pool is not None and self._pool.tick()
-        return bool(running) or waits
+        return any(not strand.rests for strand in running) or waits or is_due
 
     def attach(
         self,
@@ -270,7 +322,7 @@ class Session(Routing, Attendance):
         with self._routing:
             self._is_over = True
             for lane in self._lanes.values():
-                lane.put(None)
+                lane.end()
             if self._pool is not None:
                 self._pool.close()
             for wait in self._callbacks.values():
@@ -295,6 +347,12 @@ class Session(Routing, Attendance):
 
         while is_full():
             self._sleep_while(is_full, _LOOK)
+
+    @property
+    def running_calls(self) -> int:
+        """How many calls run now."""
+        batching = list(self.batching)
+        return len(self._running) + sum(len(strand._running) for strand in batching)
 
     @property
     def is_empty(self) -> bool:
@@ -449,3 +507,13 @@ class Session(Routing, Attendance):
     def wake_loop(self, thread: int) -> None:
         """An interrupt was sent to a lane's thread: wake the event loop it may wait in."""
         self._server.dispatcher.wake(thread)
+
+
+def _lane_of(data: bytes) -> object:
+    """The lane that a message names which begins as that of a small call; None if it names none."""
+    try:
+        fields = wire.unpack(data)
+        return fields[4] if data[1:2] == _SMALL_EXEC else fields[1][4]
+    except (LookupError, TypeError, ValueError):
+        # It is refused by who reads it.
+        return None

@@ -17,9 +17,11 @@ from ..codec import wire
 from ..codec.packing import pack_scalars
 from ..codec.scalars import PLAIN_TYPES, UNSIZED_TYPES
 from ..errors import ConnectionLost, RemoteProtocolError
-from ..protocol.messages import KEEP, NUMBERS, SMALL_EXEC, SMALL_RESULT, Exec, Op
+from ..protocol.messages import KEEP, NUMBERS, SMALL_EXEC, SMALL_RESULT, Exec, Op, Release
 
 if TYPE_CHECKING:
+    from collections import deque
+
     from ..protocol.messages import Target
     from .lanes import Lane
     from .outbox import Reply
@@ -30,6 +32,8 @@ __all__ = ["serve_small_calls"]
 logger = logging.getLogger("wsremote.server")
 
 _EXEC: Final = NUMBERS[Exec]
+_RELEASE: Final = NUMBERS[Release]
+_OF_RELEASE: Final = (int, int, int, list)
 _LONG: Final = frozenset(
     (int, int, int, int, int, NoneType, int, target, name, bytes, NoneType)
     for target in (str, int)
@@ -45,15 +49,20 @@ _SMALL: Final = 16 * 1024
 """Bytes of a result above which what else a call costs is of no account."""
 
 
-def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
+def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
     """Receive, execute and answer small calls on a lane's thread, until something else comes.
 
     Args:
         session: Whose calls.
         lane: Of the calling thread, which has nothing queued.
-        linger: Seconds to wait for the next call.
+        linger: Seconds to wait for the next call; 0 for what has been received only.
+
+    Returns:
+        Whether what a client has let go of is to be freed, and a small call comes behind it.
     """
     connection, sequence = session.connection, session._sequence
+    if not linger and not connection.inbox:
+        return False
     reading, sending, running = connection.reading, session._sending, session._running
     watched, weakly = session.watching.watched, session.weakly.held
     dispatcher, lent = session._server.dispatcher, session.lending.lent
@@ -62,19 +71,21 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
     inbox, lanes, here = lane.inbox, session._lanes, lane._running
     printed, journal, unacked = lane.output.pieces, session.journal, sequence.unacked
     receive, number, unpack = connection.receive, lane.number, wire.unpack
-    held, apart = session.held, session._printed
-    while not lane._taken and reading.acquire(False):
+    held, apart, needed = session.held, session._printed, session._needed
+    while not lane.taken and (linger or connection.inbox) and reading.acquire(False):
         holds = True
         try:
             # With the right to read, so that it stays so: nothing is queued before what comes.
             if not inbox.empty() or (len(lanes) != 1 and session._others_active(lane)):
-                return
+                return False
             received = receive(linger)
             if len(received) != 1:
-                return
+                return False
             fields = unpack(received[0])
             if fields[0] == _EXEC:
                 fields = _short(fields)
+            elif type(fields[0]) is list:
+                return _take_releases(session, received, fields)
             kind, seq, ack, call, of, op, target, name, *args = fields
             if (
                 kind != SMALL_EXEC
@@ -87,10 +98,10 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
                 or (type(target) is not str and type(target) is not int)
                 or (name is not None and type(name) is not str)
             ):
-                return
+                return False
             for value in args:
                 if type(value) not in PLAIN_TYPES:
-                    return
+                    return False
             if unacked and unacked[0][0] == ack:
                 # As nearly always: the answer before is the oldest.
                 unacked.popleft()
@@ -111,7 +122,7 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
         except (ConnectionLost, RemoteProtocolError, LookupError, TypeError, ValueError) as error:
             # Still in the connection's inbox: said by who reads it next.
             logger.debug("! no small call: %s", error)
-            return
+            return False
         finally:
             if holds:
                 reading.release()
@@ -124,6 +135,9 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
                 reading.release()
                 if weakly:
                     session.weakly.let_go()
+                if needed:
+                    # Not beside what the call makes: a large result may be as large again.
+                    session._forget_acknowledged()
                 if op == _CALL and (found := named(target)) is not None:
                     value = call_plainly(found, args)
                 else:
@@ -203,6 +217,26 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> None:
             running.pop(call, None)
             if session.answering:
                 session.answering.discard(call)
+    return False
+
+
+def _take_releases(session: Session, received: deque[bytes], fields: Any) -> bool:
+    """Handle a release that came in one message with a call, which stays to be read next.
+
+    Whether it was one; to do what it makes due is the caller's, without the right to read.
+
+    Raises:
+        RemoteProtocolError: It is senseless.
+    """
+    if len(fields) != 2 or tuple(map(type, fields[0])) != _OF_RELEASE or fields[0][0] != _RELEASE:
+        return False
+    release = Release(*fields[0][1:])
+    if not session._sequence.is_next(release):
+        return False
+    session._on_release(release, None)
+    session._sequence.received += 1
+    received[0] = wire.pack(fields[1])
+    return True
 
 
 def _short(fields: Any) -> Any:

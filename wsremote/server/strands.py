@@ -155,6 +155,9 @@ class Strand:
         number: What the client knows the thread by: the lane's number, or a negative one.
     """
 
+    rests = False
+    """Whether its call sleeps until it is woken (`clients.Bell`), and so has nothing for a tick."""
+
     def __init__(self, session: Session, number: int) -> None:
         self.session = session
         self.number = number

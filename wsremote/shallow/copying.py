@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import StaleHandle
 from .metaclass import ShallowClass
-from .spoken import is_async
+from .spoken import Spoken, is_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,13 +52,33 @@ def copying_namespace(caller: Caller) -> dict[str, Any]:
         handle = self._wsremote_handle
         if handle is None:
             return object.__reduce_ex__(self, protocol)
-        if is_async(caller):
-            raise TypeError("a pickle of what the server has cannot be awaited: have it made there")
         _SESSIONS[caller.id] = caller
         return _unpickled, (caller.id, caller.url, special(handle, "__reduce_ex__", (protocol,)))
 
-    made: dict[str, Any] = {"__copy__": _ForCopy(__copy__)}
-    return made | {function.__name__: function for function in (__deepcopy__, __reduce_ex__)}
+    made: dict[str, Any] = {"__copy__": _ForCopy(__copy__), "__deepcopy__": __deepcopy__}
+    made["__reduce_ex__"] = _awaited(caller, __reduce_ex__) if is_async(caller) else __reduce_ex__
+    return made
+
+
+def _awaited(caller: Any, reduce: Callable[[Any, Any], Any]) -> Spoken:
+    """`__reduce_ex__` of a session whose calls are awaited, which `pickle` does not."""
+
+    async def __reduce_ex__(self: Any, protocol: Any) -> Any:
+        if self._wsremote_handle is None:
+            return reduce(self, protocol)
+        make, (session, url, data) = reduce(self, protocol)
+        return make, (session, url, await data)
+
+    def refuse(self: Any, protocol: Any) -> Any:
+        if self._wsremote_handle is None:
+            return reduce(self, protocol)
+        raise TypeError(
+            "a pickle of what the server has must be awaited, which pickle does not: write"
+            " `data = pickle.dumps(await x.__reduce_ex__(4))`, and to load it"
+            " `make, args = pickle.loads(data); x = await make(*args)`"
+        )
+
+    return Spoken(__reduce_ex__, refuse)
 
 
 async def _copied(copied: Any, memos: dict[str, Any], session: str) -> Any:

@@ -12,6 +12,7 @@ import sys
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from ..codec.hiding import hide_own_frames
 from ..protocol.specials import FORWARDED
 
 if TYPE_CHECKING:
@@ -222,6 +223,16 @@ class _Items:
         return self
 
     async def __anext__(self) -> Any:
+        __tracebackhide__ = True
+        try:
+            return await self._next()
+        except StopAsyncIteration:
+            raise
+        except BaseException:
+            hide_own_frames()
+            raise
+
+    async def _next(self) -> Any:
         caller: Any = self._caller
         begin, step = self._names
         if self._iterator is None:

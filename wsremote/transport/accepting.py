@@ -19,7 +19,7 @@ from websockets.protocol import State
 from .connection import SocketConnection
 from .opening import tune
 from .pipe import PlainPipe, TlsPipe
-from .requests import answer, answer_to_garbage, looks_like_tls, new_server_protocol
+from .requests import answer, answer_to_garbage, is_page, looks_like_tls, new_server_protocol
 
 if TYPE_CHECKING:
     from .pipe import Pipe
@@ -30,8 +30,6 @@ __all__ = ["Acceptance"]
 logger = logging.getLogger("wsremote.transport")
 
 _REQUEST_SIZE: Final = 16 * 1024
-_AT_ONCE: Final = 64 * 1024
-"""Bytes that a fresh socket takes at once."""
 _PAGE_TIMEOUT: Final = 30.0
 """Seconds that a reader of a page may take for each piece of it."""
 
@@ -97,6 +95,12 @@ class Acceptance:
         protocol.receive_data(data)
         for event in protocol.events_received():
             if isinstance(event, Request):
+                if is_page(event, self._rules):
+                    # Making it may take a while, and its reader may be slow.
+                    threading.Thread(
+                        target=self._serve_page, args=[event], name="wsremote-page", daemon=True
+                    ).start()
+                    return False
                 protocol.send_response(answer(protocol, event, self._rules))
         response = protocol.data_to_send()
         if protocol.state is State.OPEN:
@@ -112,22 +116,20 @@ class Acceptance:
         return True
 
     def _answer(self, response: bytes) -> bool:
-        """Send a whole response, of which the other side knows the end."""
-        if len(response) > _AT_ONCE:
-            # More than the socket may take at once, and its reader can be slow.
-            threading.Thread(target=self._serve_page, args=[response], daemon=True).start()
-            return False
+        """Send a whole response, of which the other side knows the end: a small one."""
         self.pipe.send(response, socket.MSG_DONTWAIT)
         # Until the reader has it all: closing on unread data would cut it off.
         self.pipe.socket.shutdown(socket.SHUT_WR)
         self._answered = True
         return True
 
-    def _serve_page(self, response: bytes) -> None:
-        """Send a whole response and close; in a thread of its own."""
-        sock = self.pipe.socket
+    def _serve_page(self, request: Request) -> None:
+        """Make a page, send it and close; in a thread of its own."""
+        sock, protocol = self.pipe.socket, self._protocol
         deadline = time.monotonic() + _PAGE_TIMEOUT
         try:
+            protocol.send_response(answer(protocol, request, self._rules))
+            response = b"".join(protocol.data_to_send())
             sock.settimeout(_PAGE_TIMEOUT)
             view = memoryview(response)
             while view:

@@ -61,8 +61,11 @@ class Landing(Protocol):
 class Owner(Protocol):
     """Who works with a connection, told by the poller in the poller's thread."""
 
-    def on_messages(self) -> bool:
-        """Handle `connection.inbox`, with `reading` held. True: somebody reads on."""
+    def on_messages(self) -> bool | None:
+        """Handle `connection.inbox`, with `reading` held. True: somebody reads on.
+
+        None: nobody does, and nothing is to be sent in a while either; no tick is needed.
+        """
 
     def on_lost(self, error: ConnectionLost) -> None:
         """Nothing more will come. The descriptor is closed when this returns."""

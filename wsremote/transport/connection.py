@@ -486,7 +486,7 @@ class SocketConnection(Bulk):
             try:
                 self._pipe.flush(socket.MSG_DONTWAIT)
                 while self._backlog and not self._is_lost:
-                    if not self._flush_one(memoryview(self._backlog[0])):
+                    if not self._flush_some():
                         break
             except BlockingIOError:
                 return False
@@ -500,23 +500,6 @@ class SocketConnection(Bulk):
             if self.closed is not None:
                 self._shut_down(socket.SHUT_WR)
             return True
-
-    def _flush_one(self, data: memoryview) -> bool:
-        """Write the first of the backlog. Whether the kernel has taken all of it."""
-        sent, size = self._sent, len(data)
-        try:
-            sent.extend(map(self._send, (data,), _DO_NOT_WAIT))
-        finally:
-            # As in `_write`: noted within the C call, and no call until it is stored.
-            if sent:
-                count = sent[-1]
-                self._backlog_size -= count
-                if count < size:
-                    self._backlog[0] = data[count:]
-                else:
-                    del self._backlog[0]
-                sent.clear()
-        return count == size
 
     @property
     def has_backlog(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import AuthenticationFailed, ConnectionFailed
+from ..printable import printable
 
 if TYPE_CHECKING:
     import socket
@@ -148,7 +149,7 @@ def rejected(server: ServerUrl, protocol: ClientProtocol) -> ConnectionFailed:
             f"What listens at {server} is no wsremote server: its answer to the WebSocket request"
             f" is malformed ({ascii(str(reason))[1:-1]}). {_check_port(server)}"
         )
-    status = f"HTTP {response.status_code} {_printable(response.reason_phrase, 60)}".rstrip()
+    status = f"HTTP {response.status_code} {printable(response.reason_phrase, 60)}".rstrip()
     words = _text_of(response)
     if response.status_code == 401:
         return AuthenticationFailed(
@@ -156,7 +157,7 @@ def rejected(server: ServerUrl, protocol: ClientProtocol) -> ConnectionFailed:
             f" seems to be in front of it.{words}"
         )
     if 300 <= response.status_code < 400 and "Location" in response.headers:
-        place = _printable(response.headers.get_all("Location")[0], 200)
+        place = printable(response.headers.get_all("Location")[0], 200)
         return ConnectionFailed(
             f"{server} redirects to {place} ({status}). Connect to the wsremote server itself."
         )
@@ -196,11 +197,5 @@ def _text_of(response: Response) -> str:
     """The server's own words, if they are plain text."""
     if not response.headers.get("Content-Type", "").startswith("text/plain"):
         return ""
-    words = _printable(bytes(response.body).decode("utf-8", "replace"), 500)
+    words = printable(bytes(response.body).decode("utf-8", "replace"))
     return f" It says: {words}" if words else ""
-
-
-def _printable(text: str, limit: int) -> str:
-    """What a stranger says, on one line, short, and harmless to a terminal."""
-    line = " ".join(text.split())
-    return "".join(char if char.isprintable() else "?" for char in line)[:limit]

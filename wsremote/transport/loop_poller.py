@@ -32,8 +32,20 @@ TICK: Final = 0.01
 """Seconds from a reception to the look at what it has made due."""
 
 
+GLANCE: Final = 0.05
+"""Seconds that the loop sleeps at most while an answer is awaited. A notebook's handler of Ctrl-C
+asks the loop for something and does not wake it: else the cell ended when the next thing came."""
+
+
 class LoopOwner(Owner, Protocol):
     """The owner of a connection that an event loop watches."""
+
+    @property
+    def awaits_answers(self) -> bool:
+        """Whether a task waits for the server."""
+
+    def readable(self, connection: SocketConnection) -> None:
+        """Something has come. Take it, or call `LoopPoller.receive(connection)`."""
 
     def after_messages(self) -> None:
         """Go on with what `on_messages` has received: run tasks, write output, call back."""
@@ -54,7 +66,10 @@ class LoopPoller:
         # Tasks that wait for room in the backlog of a connection, or for another connection.
         self._waiting: list[asyncio.Future[None]] = []
         # Whether a tick is due, and what each connection had received at the last one.
-        self._is_ticking = False
+        self.is_ticking = False
+        # Whether the loop wakes soon to see what signal handlers have asked for.
+        self.is_glancing = False
+        self._owner: LoopOwner | None = None
         self._seen: dict[SocketConnection, int] = {}
 
     @property
@@ -103,11 +118,11 @@ class LoopPoller:
 
     def rest(self, connection: SocketConnection) -> None:
         """Nothing but what is due of the connection: the loop watches all the same."""
-        self.submit(lambda: self._readable(connection))
+        self.submit(lambda: self.receive(connection))
 
     def attend(self, connection: SocketConnection) -> None:
         """Give the owner of a connection a tick."""
-        self.submit(self._follow)
+        self.submit(self.follow)
 
     def rearm(self, connection: SocketConnection) -> None:
         """There is something to write: see that the loop says when there is room."""
@@ -150,25 +165,29 @@ class LoopPoller:
             return
         self._connections[descriptor] = connection
         self._seen[connection] = -1
-        self.loop.add_reader(descriptor, self._readable, connection)
+        owner: LoopOwner = connection.owner  # type: ignore[assignment]
+        self._owner = owner
+        self.loop.add_reader(descriptor, owner.readable, connection)
         # What came behind the opening, of which no kernel tells.
-        self._readable(connection)
+        self.receive(connection)
         if connection.has_backlog:
             self._want_room(connection)
         # It may be what others have waited for.
         self.wake()
 
-    def _readable(self, connection: SocketConnection) -> None:
+    def receive(self, connection: SocketConnection) -> None:
         """Receive what is there, hand it over, and let its owner go on."""
-        if connection not in self._seen or not connection.reading.acquire(blocking=False):
-            return  # who attaches another connection looks at this one
+        if connection not in self._seen:
+            return
+        is_mine = False
         lost: ConnectionLost | None = None
         try:
-            if connection.closed is None or connection.inbox:
-                connection.receive(0)
-                connection.owner.on_messages()
-            elif not connection.discard():
-                lost = ConnectionLost(*connection.closed)
+            if is_mine := connection.reading.acquire(blocking=False):
+                if connection.closed is None or connection.inbox:
+                    connection.receive(0)
+                    connection.owner.on_messages()
+                elif not connection.discard():
+                    lost = ConnectionLost(*connection.closed)
         except ConnectionLost as error:
             lost = error
         except Exception as error:
@@ -176,9 +195,16 @@ class LoopPoller:
             connection.abort("internal error")
             lost = ConnectionLost(1011, str(error))
         finally:
-            connection.reading.release()
-        if not self._is_ticking:
-            self._follow()
+            # Interrupts land in calls: between acquire() and what would note its answer, too. So
+            # this is the first call here, and the lock itself knows.
+            try:
+                connection.reading.release()
+            except RuntimeError:
+                is_mine = False
+        if not is_mine:
+            return  # who attaches another connection looks at this one
+        if not self.is_ticking:
+            self.follow()
         if lost is not None:
             self.drop(connection, lost)
         owner: LoopOwner = connection.owner  # type: ignore[assignment]
@@ -216,15 +242,15 @@ class LoopPoller:
         connection.free()
         self.wake()
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
         """See that there is a tick."""
-        if not self._is_ticking:
-            self._is_ticking = True
+        if not self.is_ticking:
+            self.is_ticking = True
             self.loop.call_later(TICK, self._tick)
 
     def _tick(self) -> None:
         """Have what is due sent; again as long as something comes."""
-        self._is_ticking, now = False, time.monotonic()
+        self.is_ticking, now = False, time.monotonic()
         for connection, seen in list(self._seen.items()):
             try:
                 more = connection.owner.on_tick(now)
@@ -233,4 +259,20 @@ class LoopPoller:
                 more = False
             self._seen[connection] = connection.activity
             if more or connection.activity != seen:
-                self._follow()
+                self.follow()
+        self.glance()
+
+    def glance(self) -> None:
+        """See that the loop wakes now and then as long as an answer is awaited."""
+        if (
+            not self.is_ticking
+            and not self.is_glancing
+            and self._owner is not None
+            and self._owner.awaits_answers
+        ):
+            self.is_glancing = True
+            self.loop.call_later(GLANCE, self._glanced)
+
+    def _glanced(self) -> None:
+        self.is_glancing = False
+        self.glance()

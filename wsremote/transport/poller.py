@@ -26,6 +26,7 @@ import time
 import weakref
 from collections import deque
 from functools import partial
+from threading import get_ident
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ConnectionLost
@@ -97,9 +98,13 @@ class Poller:
     # ---- from any thread -------------------------------------------------------------
 
     def submit(self, request: Callable[[], None]) -> None:
-        """Have `request()` called in the poller's thread, soon."""
+        """Have `request()` called in the poller's thread, soon.
+
+        In that thread itself: when it has looked at all connections that it was woken for.
+        """
         self._requests.append(request)
-        self._wake()
+        if get_ident() != self._thread.ident:
+            self._wake()
 
     def call_at(self, when: float, callback: Callable[[], None]) -> None:
         """Have `callback()` called in the poller's thread at `when` (monotonic seconds)."""
@@ -231,7 +236,7 @@ class Poller:
         if events & select.EPOLLOUT:
             connection.flush()
         if events & ~select.EPOLLOUT and connection.reading.acquire(blocking=False):
-            hot = False
+            hot: bool | None = False
             try:
                 if connection.closed is None or connection.inbox:
                     connection.receive(0)
@@ -249,8 +254,9 @@ class Poller:
             finally:
                 connection.reading.release()
             connection.resting = not hot
-            # Also at rest it gets one tick: what this reception makes due is to be sent.
-            self._follow(connection)
+            if hot is not None:
+                # Also at rest it gets one tick: what this reception makes due is to be sent.
+                self._follow(connection)
         elif events & ~select.EPOLLOUT:
             # Somebody else reads; the tick will see when it no longer does.
             connection.resting = False

@@ -8,6 +8,8 @@ pointed here, and `Origin`, against pages of other sites.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import hmac
 import http
@@ -16,15 +18,15 @@ import logging
 import re
 import socket
 import urllib.parse
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from websockets.datastructures import MultipleValuesError
 from websockets.server import ServerProtocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from websockets.http11 import Request, Response
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "answer",
     "answer_to_garbage",
     "bearer_check",
+    "is_page",
     "looks_like_tls",
     "new_server_protocol",
     "own_names",
@@ -47,16 +50,21 @@ _WEB_METHODS: Final = ("GET", "HEAD")
 
 
 class Page(NamedTuple):
-    """What a page function gives: HTTP status, content type, body."""
+    """What a page function gives: HTTP status, content type, body, and further headers."""
 
     status: int
     content_type: str
     body: bytes
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 def _nobody(token: str) -> bool:
     """The default check: no token opens a page."""
     return False
+
+
+def _well() -> None:
+    """The default health: who can answer is healthy."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +78,13 @@ class RequestRules:
             rebinding needs a name.
         allowed_origins: What `Origin` may carry, such as `https://lab.example`. Only
             browsers send it.
-        pages: What a GET of a path gives, for those who bring the token.
-        bearer: Whether the token of an `Authorization: Bearer` header is right, see
-            `bearer_check`. The default opens no page to anyone.
+        pages: What a GET of a path gives, for those who bring the token. They are made in
+            threads of their own. With one at `/` a browser is asked for the token there, as the
+            password of any user.
+        bearer: Whether the token of an `Authorization` header is right, see `bearer_check`. The
+            default opens no page to anyone.
+        health: What is wrong, in one line that everybody may read; None if nothing is. Must not
+            wait for anything.
         secure: Whether the port speaks TLS, for the texts.
     """
 
@@ -81,6 +93,7 @@ class RequestRules:
     allowed_origins: frozenset[str] = frozenset()
     pages: Mapping[str, Callable[[Request], Page]] = field(default_factory=dict)
     bearer: Callable[[str], bool] = _nobody
+    health: Callable[[], str | None] = _well
     secure: bool = False
 
     def admits_host(self, value: str) -> bool:
@@ -101,13 +114,15 @@ class RequestRules:
         return value.lower() in {allowed.lower().rstrip("/") for allowed in self.allowed_origins}
 
 
-def bearer_check(token: str) -> Callable[[str], bool]:
+def bearer_check(*tokens: str) -> Callable[[str], bool]:
     """A check for `RequestRules.bearer` that takes the same time for every wrong token."""
     # Digests, since compare_digest tells the length of what it compares.
-    expected = hashlib.sha256(token.encode()).digest()
+    expected = [hashlib.sha256(token.encode()).digest() for token in tokens]
 
     def check(offered: str) -> bool:
-        return hmac.compare_digest(hashlib.sha256(offered.encode()).digest(), expected)
+        digest = hashlib.sha256(offered.encode()).digest()
+        # All of them, also behind one that fits: the time does not tell which it was.
+        return sum([hmac.compare_digest(digest, each) for each in expected]) > 0
 
     return check
 
@@ -170,16 +185,28 @@ def answer(protocol: ServerProtocol, request: Request, rules: RequestRules) -> R
             return _finish(request, protocol.reject(404, text))
         return protocol.accept(request)
     if path == "/healthz":
-        return _finish(request, protocol.reject(200, "ok"))
-    if path == "/":
+        return _finish(request, _health(protocol, rules))
+    if path == "/" and "/" not in rules.pages:
         return _finish(request, protocol.reject(200, _welcome(request, rules)))
     if path not in rules.pages:
         return _finish(request, protocol.reject(404, _not_found(path, rules)))
     if not _is_authorized(request, rules):
         response = protocol.reject(401, _how_to_authorize(request, path, rules))
+        # A header each: browsers read the first word of a header only. This one adds.
         response.headers["WWW-Authenticate"] = 'Bearer realm="wsremote"'
+        response.headers["WWW-Authenticate"] = 'Basic realm="wsremote", charset="UTF-8"'
         return _finish(request, response)
     return _finish(request, _render(protocol, request, rules.pages[path]))
+
+
+def is_page(request: Request, rules: RequestRules) -> bool:
+    """Whether `answer` will call a page function, which may take its time."""
+    return (
+        _path_of(request) in rules.pages
+        and not _wants_upgrade(request)
+        and _refusal(request, rules) is None
+        and _is_authorized(request, rules)
+    )
 
 
 def answer_to_garbage() -> bytes:
@@ -244,8 +271,28 @@ def _is_authorized(request: Request, rules: RequestRules) -> bool:
         value = request.headers.get("Authorization", "")
     except MultipleValuesError:
         return False
-    scheme, _, token = value.partition(" ")
-    return scheme.lower() == "bearer" and rules.bearer(token.strip())
+    scheme, _, given = value.partition(" ")
+    if scheme.lower() == "bearer":
+        return rules.bearer(given.strip())
+    if scheme.lower() != "basic":
+        return False
+    try:
+        pair = base64.b64decode(given.strip(), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return False
+    # Of any user: browsers can send a token in no other way.
+    _, colon, password = pair.partition(":")
+    return bool(colon) and rules.bearer(password)
+
+
+def _health(protocol: ServerProtocol, rules: RequestRules) -> Response:
+    """All is well, or what is not."""
+    try:
+        wrong = rules.health()
+    except Exception:
+        logger.exception("! the health cannot be told")
+        wrong = "the health cannot be told; the log has the reason"
+    return protocol.reject(200, "ok") if wrong is None else protocol.reject(503, wrong + "\n")
 
 
 def _render(
@@ -253,7 +300,7 @@ def _render(
 ) -> Response:
     """Call a page function; its failure is the server's, and stays in the server's log."""
     try:
-        status, content_type, body = page(request)
+        status, content_type, body, headers = page(request)
     except Exception:
         logger.exception("! the page %s failed", _path_of(request))
         return protocol.reject(500, "This page failed. The server's log has the reason.\n")
@@ -261,6 +308,7 @@ def _render(
     del response.headers["Content-Length"], response.headers["Content-Type"]
     response.headers["Content-Length"] = str(len(body))
     response.headers["Content-Type"] = content_type
+    response.headers.update(headers)
     response.body = body
     return response
 
@@ -292,7 +340,7 @@ def _welcome(request: Request, rules: RequestRules) -> str:
 
 
 def _not_found(path: str, rules: RequestRules) -> str:
-    known = ", ".join(["/", "/healthz", *sorted(rules.pages)])
+    known = ", ".join(["/", "/healthz", *sorted(rules.pages.keys() - {"/"})])
     return f"There is no page {_quoted(path)}. There are: {known}\n"
 
 
