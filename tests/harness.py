@@ -19,6 +19,7 @@ import wsremote
 
 ROOT = Path(__file__).parents[1]
 SERVE = (sys.executable, "-m", "wsremote", "serve")
+NAMESERVER = (sys.executable, "-m", "nameserver")
 LAST_BANNER_LINE = "Ctrl-C to stop"
 
 
@@ -68,10 +69,12 @@ def start_server(
     token: str | None = "of the tests",
     path: tuple[Path, ...] = (),
     environment: Mapping[str, str] = MappingProxyType({}),
+    command: tuple[str, ...] = SERVE,
 ) -> ServedProcess:
     """Run `wsremote serve` in `folder` and return when it has printed its banner.
 
     Args:
+        command: Another than that, such as `NAMESERVER`.
         port: That of a server before it, which has ended; 0 for a free one.
         token: None has the server make one; then `ServedProcess.token` is empty.
         path: Folders for the server's `PYTHONPATH`.
@@ -84,7 +87,7 @@ def start_server(
         ours["WSREMOTE_TOKEN"] = token
     with errors.open("w") as stderr:
         process = subprocess.Popen(
-            [*SERVE, *arguments, "--port", str(port), "--ready-file", str(ready_file)],
+            [*command, *arguments, "--port", str(port), "--ready-file", str(ready_file)],
             cwd=folder,
             env={**ours, **environment},
             stdout=subprocess.PIPE,

@@ -89,6 +89,10 @@ def call_twice(function):
         started.put(repr(error))
     return function()
 
+def finalized():
+    "What a finalizer has put there before."
+    return started.get_nowait()
+
 def count_on_thread():
     local.count = getattr(local, "count", 0) + 1
     variable.set(variable.get() + 1)

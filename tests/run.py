@@ -2,6 +2,8 @@
 
 Needs Python 3.11 or newer and nothing else. Inside a virtual environment it uses that one,
 otherwise it makes `.venv/tests` in the checkout. Installs again only if pyproject.toml changed.
+Without arguments all tests run, in several processes; with arguments, pytest gets just these.
+Programs that are no Python packages are installed by `system_packages`, as root, or asked for.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import sys
 import venv
 from pathlib import Path
 
+import system_packages
+
 ROOT = Path(__file__).resolve().parents[1]
 STAMP = "wsremote-tests-installed"
 
@@ -21,6 +25,12 @@ def main() -> None:
     """Make the environment, then become pytest."""
     if sys.version_info < (3, 11):
         sys.exit(f"wsremote needs Python 3.11 or newer, and this is {sys.version.split()[0]}.")
+    try:
+        system_packages.install_missing()
+    except SystemExit as error:
+        if not sys.argv[1:]:
+            raise
+        print(error, flush=True)  # the tests that were chosen may not need them
     home = Path(sys.prefix) if sys.prefix != sys.base_prefix else ROOT / ".venv" / "tests"
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
@@ -32,8 +42,14 @@ def main() -> None:
         pip(python, "--editable", ".", "--group", "tests")
         stamp.write_text(wanted)
     os.chdir(ROOT)
-    tests = subprocess.run([str(python), "-m", "pytest", *sys.argv[1:]], check=False)
+    arguments = sys.argv[1:] or ["-n", str(processes()), "--dist", "loadfile"]
+    tests = subprocess.run([str(python), "-m", "pytest", *arguments], check=False)
     sys.exit(tests.returncode)
+
+
+def processes() -> int:
+    """How many run tests side by side. Most tests have a server, which is a process as well."""
+    return min(8, max(2, (os.cpu_count() or 1) - 1))
 
 
 def create(home: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import ROOT, Serve, ServedProcess, bare_client, start_server
+from harness import NAMESERVER, ROOT, Serve, ServedProcess, bare_client, start_server
 
 Client = tuple[list[str], dict[str, str]]
 EXAMPLES = ROOT / "examples"
@@ -23,9 +23,22 @@ SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "ru
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedProcess]:
-    """One server for all examples."""
-    server = start_server(*SERVED, folder=tmp_path_factory.mktemp("server"))
+def nameserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedProcess]:
+    """The name server, with the token of all."""
+    folder = tmp_path_factory.mktemp("nameserver")
+    token = {"WSREMOTE_NAMESERVER_TOKEN": "of the tests"}
+    server = start_server(folder=folder, environment=token, command=NAMESERVER)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def served(
+    tmp_path_factory: pytest.TempPathFactory, nameserver: ServedProcess
+) -> Iterator[ServedProcess]:
+    """One server for all examples; it has a name."""
+    named = ("--name", "garden", "--tag", "example", "--nameserver", nameserver.url)
+    server = start_server(*SERVED, *named, folder=tmp_path_factory.mktemp("server"))
     yield server
     server.stop()
 
@@ -52,10 +65,14 @@ def run(command: list[str], environment: dict[str, str], folder: Path) -> str:
     return done.stdout
 
 
-def run_remotely(script: Path, client: Client, served: ServedProcess, folder: Path) -> str:
+def run_remotely(
+    script: Path, client: Client, served: ServedProcess, folder: Path, nameserver: str = ""
+) -> str:
     """What a script prints that reaches its packages through a server."""
     command, environment = client
     there = {"WSREMOTE_URL": served.url, "WSREMOTE_TOKEN": served.token}
+    if nameserver:
+        there["WSREMOTE_NAMESERVER"] = nameserver
     cache = {"WSREMOTE_CACHE": str(folder / "cache")}
     return run([*command, str(script)], {**environment, **there, **cache}, folder)
 
@@ -76,10 +93,10 @@ def test_the_client_really_has_none_of_the_packages(client: Client, package: str
 
 @pytest.mark.parametrize("script", [name for name in SCRIPTS if name != "hidden.py"])
 def test_an_example_prints_over_the_wire_what_it_prints_locally(
-    script: str, served: ServedProcess, client: Client, tmp_path: Path
+    script: str, served: ServedProcess, nameserver: ServedProcess, client: Client, tmp_path: Path
 ) -> None:
     """The same script, once against a server and once in one process: the same output."""
-    remote = run_remotely(EXAMPLES / script, client, served, tmp_path)
+    remote = run_remotely(EXAMPLES / script, client, served, tmp_path, nameserver.url)
     stand_in = ROOT / "tests" / "in_process"
     local = {
         **os.environ,

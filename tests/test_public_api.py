@@ -14,7 +14,8 @@ from wsremote import errors
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 API = {
-    *("AsyncSession", "InfoTree", "Progress", "Session", "connect", "connect_async"),
+    *("AsyncSession", "InfoTree", "Progress", "ServerInfo", "Session"),
+    *("connect", "connect_async", "servers"),
     *("ahead", "inout", "ref", "ship"),
 }
 
@@ -53,11 +54,11 @@ def test_the_version_is_written_once() -> None:
     assert project["tool"]["hatch"]["version"]["path"] == "wsremote/version.py"
 
 
-def test_the_dependencies_are_the_four() -> None:
-    """Serving and connecting need websockets, msgpack, cloudpickle and click, and no other."""
+def test_the_dependencies_are_the_five() -> None:
+    """Serving and connecting need four packages; the name server compares versions with a fifth."""
     project = tomllib.loads(PYPROJECT.read_text())["project"]
     names = {requirement.partition(">")[0] for requirement in project["dependencies"]}
-    assert names == {"click", "cloudpickle", "msgpack", "websockets"}
+    assert names == {"click", "cloudpickle", "msgpack", "packaging", "websockets"}
 
 
 def test_an_installed_wsremote_is_this_one() -> None:

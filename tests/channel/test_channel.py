@@ -50,9 +50,12 @@ class Line:
             self.left += 1
             self.answer(Pong(ping.token, 0))
 
-    def send_large(self, head: bytes, data: memoryview) -> None:
-        """Take a message of two parts."""
-        self.send(head + data)
+    gathers = True
+
+    def send_large(self, *messages: tuple[bytes, memoryview]) -> None:
+        """Take messages of two parts."""
+        for head, data in messages:
+            self.send(head + data)
 
     def wait_for_silence(self) -> None:
         """Nothing waits."""

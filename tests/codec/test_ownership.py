@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from wsremote.codec.ownership import is_plain_tree
+
 CONFIG = {"limits": [1, 2], "name": "x"}
 
 
@@ -178,3 +180,53 @@ def test_an_argument_that_comes_back(pair: Any) -> None:
     assert pair.call(lambda xs: xs, mine) is mine
     assert pair.call(lambda xs: {"x": xs[1]}, mine)["x"] is mine[1]
     assert pair.call(lambda a: a * 2, np.arange(3.0)).tolist() == [0, 2, 4]
+
+
+# ---- results that are trees of plain data --------------------------------------------------
+
+KEPT: dict[str, Any] = {"list": [1], "dict": {"a": 1}}
+
+
+@pytest.mark.parametrize(
+    ("make", "is_one"),
+    [
+        (lambda: [{"name": "x", "tags": ["a"], "load": {"cpu": 0.5, "none": None}}], True),
+        (lambda: {"a": {"b": {"c": [[], {}, b"x", True, 2**70]}}}, True),
+        (lambda: [[{"a": KEPT["list"]}]], False),
+        (lambda: {"a": [KEPT["dict"]]}, False),
+        (lambda: {"a": [KEPT["dict"], [KEPT["list"]]]}, False),
+        (lambda: [[1]] * 2, False),
+        (lambda: [{"a": [1]}, (1, 2)], False),
+        (lambda: [{"a": {1: [2]}}], False),
+        (lambda: [{"a": {None: [2]}}], False),
+        (lambda: [{"a": [{1}]}], False),
+        (lambda: [{"a": ["x" * 1001]}], False),
+        (lambda: [{"x" * 1001: [1]}], False),
+        (lambda: [[0] * 500, [0] * 501], False),
+        (lambda: [collections.OrderedDict(a=1)], False),
+        (lambda: [["x"], np.float64(1.0)], False),
+    ],
+)
+def test_plain_trees_are_known(make: Any, is_one: bool) -> None:
+    """Lists and dicts with text as keys, each referred to once; anything kept ends the look."""
+    assert is_plain_tree([make()]) is is_one
+
+
+def test_what_a_frame_still_holds_is_no_part_of_a_tree() -> None:
+    """Nor is what a tree holds twice."""
+    inner = [1]
+    assert not is_plain_tree([[{"a": inner}]])
+    assert not is_plain_tree([inner])
+    both: list[Any] = [[2]]
+    both.append(both[0])
+    holder = [both]
+    del both
+    assert not is_plain_tree(holder)
+
+
+@pytest.mark.parametrize("make", [lambda: [{"a": [1, {"b": 2**70}]}, ["\ud800"]], lambda: [[]]])
+def test_a_plain_tree_arrives_as_it_was(pair: Any, make: Any) -> None:
+    """Also with what a plain payload cannot hold, which goes the general way."""
+    arrived = pair.back(make())
+    assert arrived == make()
+    assert not pair.server.table

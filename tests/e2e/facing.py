@@ -182,6 +182,20 @@ def fail(text: str) -> None:
     raise Broken(text)
 
 
+def failing_numbers(stop: int) -> Iterator[int]:
+    """Numbers, and then an error."""
+    yield from range(stop)
+    raise Broken(str(stop))
+
+
+class Shelf:
+    """Iterable, with an error at the end."""
+
+    def __iter__(self) -> Iterator[int]:
+        """One number."""
+        return failing_numbers(1)
+
+
 def numbers(stop: int) -> Iterator[int]:
     """A generator that says when it is closed."""
     try:

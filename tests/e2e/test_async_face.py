@@ -7,10 +7,11 @@ import gc
 import heapq
 import inspect
 import itertools
+import pickle
 import re
 import sys
 import warnings
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from harness import ROOT, ServedProcess, start_server
 
 import wsremote
 from wsremote import AsyncSession, Session
+from wsremote.transport.connection import SocketConnection
 
 TIMEOUT = 20
 
@@ -124,6 +126,59 @@ def test_errors_are_those_of_the_server(run: Run) -> None:
             await (await pkg.Thing()).nothing
         with pytest.raises(StopAsyncIteration):
             await next(await pkg.numbers(0))
+
+    run(main)
+
+
+def test_tracebacks_have_no_frame_of_ours(run: Run) -> None:
+    """However the call was made whose error is raised: they end in the served function."""
+
+    async def main(session: AsyncSession) -> None:
+        pkg = session.modules.facing
+
+        async def in_a_task() -> None:
+            await asyncio.create_task(pkg.fail("x"))
+
+        async def in_a_pipeline() -> None:
+            async with session.pipeline():
+                pkg.fail("x")
+
+        async def by_a_promise() -> None:
+            async with session.pipeline():
+                await pkg.fail("x")
+
+        async def by_map() -> None:
+            [each async for each in session.map(pkg.fail, ["x"])]
+
+        async def by_map_behind() -> None:
+            [each async for each in session.map(pkg.fail, pkg.numbers(1))]
+
+        async def by_submit() -> None:
+            await session.submit(pkg.fail, "x")
+
+        async def iterating() -> None:
+            [each async for each in pkg.fail("x")]
+
+        async def iterating_on() -> None:
+            [each async for each in await pkg.failing_numbers(3)]
+
+        async def iterating_over() -> None:
+            [each async for each in await pkg.Shelf()]
+
+        async def next_item() -> None:
+            await next(await pkg.failing_numbers(0))
+
+        async def entering() -> None:
+            async with pkg.fail("x"):
+                pass
+
+        ways = (in_a_task, in_a_pipeline, by_a_promise, by_map, by_map_behind, by_submit)
+        for way in (*ways, iterating, iterating_on, iterating_over, next_item, entering):
+            with pytest.raises(pkg.Broken) as caught:
+                await way()
+            files = [str(entry.path) for entry in caught.traceback]
+            assert not [file for file in files if "/wsremote/" in file], way.__name__
+            assert caught.traceback[-1].name in ("fail", "failing_numbers")
 
     run(main)
 
@@ -270,6 +325,25 @@ def test_what_is_written_in_its_place(run: Run) -> None:
         red = await pkg.Colour.RED
         assert red is await pkg.Colour(1)
         assert [await red.name, await red.value] == ["RED", 1]
+
+    run(main)
+
+
+def test_pickles(run: Run) -> None:
+    """Awaited, they are made and loaded as in other sessions; `pickle` itself awaits nothing."""
+
+    async def main(session: AsyncSession) -> None:
+        thing = await session.modules.facing.Thing(3)
+        with pytest.raises(TypeError, match="must be awaited"):
+            pickle.dumps([thing])
+        data = pickle.dumps(await thing.__reduce_ex__(4))
+        make, args = pickle.loads(data)
+        other = await make(*args)
+        assert other is not thing
+        assert await (other == thing) is True
+        await session.close()
+        with pytest.raises(wsremote.StaleHandle, match="only the session that pickled it"):
+            await make(*args)
 
     run(main)
 
@@ -590,6 +664,107 @@ def test_python_tools_of_asyncio(run: Run) -> None:
     run(main)
 
 
+def test_a_call_is_a_coroutine(run: Run) -> None:
+    """Named, begun by who takes its `send`, closed without a word; dropped before, it warns."""
+
+    async def main(session: AsyncSession) -> None:
+        pkg = session.modules.facing
+        before = session._driver.messages
+        call = pkg.add(1)
+        assert (call.__name__, call.__qualname__) == ("add", "facing:add")
+        # Who only looks whether there is a `send` has not begun it.
+        assert callable(call.send)
+        assert await call == 2
+        task = asyncio.create_task(pkg.add(1))
+        assert "facing:add" in repr(task)
+        assert await task == 2
+        pkg.add(1).close()
+        looked_at = pkg.add(1)
+        looked_at.send
+        looked_at.close()
+        with pytest.raises(KeyError):
+            pkg.add(1).throw(KeyError("thrown"))
+        dropped = pkg.add(1)
+        dropped.send
+        with pytest.warns(RuntimeWarning, match="'facing:add' was never awaited"):
+            del dropped
+            gc.collect()
+        assert session._driver.messages == before + 2
+
+    run(main)
+
+
+def test_a_task_that_calls_on_and_on_lets_others_run(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if each answer is there at once, so that the loop would not be needed for it."""
+    receive = SocketConnection.receive
+
+    def waiting(connection: SocketConnection, timeout: float) -> Any:
+        return receive(connection, timeout or TIMEOUT)
+
+    async def main(session: AsyncSession) -> None:
+        add, turns = session.modules.facing.add, 0
+        await add(1)
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        task = asyncio.create_task(other())
+        with monkeypatch.context() as patched:
+            patched.setattr(SocketConnection, "receive", waiting)
+            for number in range(500):
+                assert await add(number) == number + 1
+        task.cancel()
+        # One of the call costs 20 µs at least, and a turn may have 300 µs of them.
+        assert turns >= 5
+
+    run(main)
+
+
+def test_answers_go_to_their_own_calls(run: Run) -> None:
+    """Whatever became of the calls before: cancelled, failed, printing, of other values."""
+
+    async def main(session: AsyncSession) -> None:
+        pkg = session.modules.facing
+        await pkg.add(1)
+
+        async def each(number: int) -> Any:
+            match number % 5:
+                case 0:
+                    return await pkg.add(number)
+                case 1:
+                    return await pkg.add([number], [number])
+                case 2:
+                    with pytest.raises(TypeError):
+                        await pkg.add(number, "x")
+                    return await pkg.add(number)
+                case 3:
+                    return await pkg.add(2**70 + number)
+                case _:
+                    return await pkg.add("\udc80", str(number))
+
+        def expected(number: int) -> Any:
+            special = {1: [number] * 2, 3: 2**70 + number + 1, 4: f"\udc80{number}"}
+            return special.get(number % 5, number + 1)
+
+        for start in range(0, 1000, 100):
+            tasks = [asyncio.create_task(each(start + number)) for number in range(100)]
+            await asyncio.sleep(0)
+            for task in tasks[:: 1 + start // 100]:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            for number, result in enumerate(results, start):
+                assert isinstance(result, asyncio.CancelledError) or result == expected(number)
+            assert await each(start) == expected(start)
+        assert not session._driver._calls
+
+    run(main)
+
+
 # ---- cancelling --------------------------------------------------------------------------
 
 
@@ -760,6 +935,54 @@ def test_map_reads_an_infinite_input(run: Run) -> None:
             session.map(pkg.add, [], chunksize=0)
         with pytest.raises(TypeError, match="take functions"):
             session.map(len, [[]])
+
+    run(main)
+
+
+def test_map_takes_asynchronous_inputs(run: Run) -> None:
+    """Read ahead of who takes results, which do not wait for it; its error comes in its place."""
+
+    async def main(session: AsyncSession) -> None:
+        pkg = session.modules.facing
+        taken, more = 0, asyncio.Event()
+
+        async def numbers() -> AsyncIterator[int]:
+            nonlocal taken
+            while True:
+                yield taken
+                taken += 1
+
+        async def slow() -> AsyncIterator[int]:
+            yield 1
+            yield 2
+            await more.wait()
+            yield 3
+            raise KeyError("the input")
+
+        results = []
+        async for result in session.map(pkg.add, numbers(), itertools.repeat(2)):
+            results.append(result)
+            if len(results) == 2000:
+                break
+        assert results == [*range(2, 2002)]
+        assert taken < 4000
+        results = []
+        with pytest.raises(KeyError, match="the input"):
+            async for result in session.map(pkg.add, slow()):
+                results.append(result)
+                if len(results) == 2:
+                    more.set()
+        assert results == [2, 3, 4]
+        assert [n async for n in session.map(pkg.add, pkg.numbers(3), [10, 20, 30, 40])] == [
+            *(10, 21, 32)
+        ]
+        with pytest.raises(TypeError, match="unsupported operand"):
+            [n async for n in session.map(pkg.add, numbers(), ["x"])]
+        more.clear()
+        with pytest.raises(TimeoutError):
+            [n async for n in session.map(pkg.add, slow(), timeout=0.05)]
+        async with asyncio.timeout(TIMEOUT):
+            await session.shutdown()
 
     run(main)
 

@@ -139,3 +139,19 @@ def test_releases_ride_along(remote: wsremote.Session, pkg: Any) -> None:
     del objects
     with messages(remote, 2):
         pkg.functions.add(1)
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"b": 2}], ids=["small", "any"])
+def test_a_release_and_the_next_call_are_one_sending(
+    remote: wsremote.Session, pkg: Any, kwargs: dict[str, int]
+) -> None:
+    """One reception for the server, too."""
+    connection = remote._driver.connection
+    sent = []
+    # Not each time: in a moment without a call it leaves alone.
+    while 1 not in sent:
+        thing = pkg.state.Recorder()
+        before = connection.messages_sent
+        del thing
+        pkg.functions.add(1, **kwargs)
+        sent.append(connection.messages_sent - before)

@@ -8,6 +8,7 @@ import copy
 import gc
 import json
 import pickle
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -355,6 +356,83 @@ def test_small_values_come_together(session: wsremote.Session, module: Any) -> N
         assert [each.result() for each in promises] == list(range(1, 501))
 
 
+@pytest.mark.parametrize("order", [1, -1, 7])
+def test_values_are_asked_for_in_any_order(
+    session: wsremote.Session, module: Any, order: int
+) -> None:
+    """Many at a time; also those that lie between others that are no scalars, and much text."""
+    with session.pipeline():
+        promises = [module.add(number, 1) for number in range(3001)]
+        texts = [module.repeat(4000) for _ in range(300)]
+        mixed = [module.identity(each) for number in range(100) for each in (number, [number], "x")]
+    with messages(session, 6):
+        found = {place: promises[place].result() for place in sorted_by(order, 3001)}
+    assert [found[place] for place in range(3001)] == list(range(1, 3002))
+    with messages(session, 12):
+        assert {texts[place].result() for place in sorted_by(order, 300)} == {"x" * 4000}
+    with messages(session, 110):
+        values = {place: mixed[place].result() for place in sorted_by(order, 300)}
+    assert [values[place] for place in range(0, 300, 3)] == list(range(100))
+    assert [values[place] for place in range(1, 300, 3)] == [[number] for number in range(100)]
+
+
+def sorted_by(order: int, count: int) -> list[int]:
+    """Numbers below a count: upwards, downwards, or mixed."""
+    return sorted(range(count), key=lambda number: number * order % count)
+
+
+def test_calls_that_leave_as_one_end_each_by_itself(
+    local: Local, session: wsremote.Session, module: Any
+) -> None:
+    """They fail, need more than 64 bits, go on behind what has failed; in order."""
+    with pytest.raises(ValueError, match=r"^7$") as caught:
+        with session.pipeline():
+            promises = [module.fail_if(number, 7) for number in range(20)]
+            large = [module.add(2**62 * number, 2**62) for number in range(5)]
+            things = [module.Thing(number) for number in range(5)]
+            scores = [things[0].put(number) for number in range(3)]
+            del things[1:]
+    assert not hasattr(caught.value, "__notes__")
+    assert local.module.log == [*range(20), "put 0", "put 1", "put 2"]
+    for number, promise in enumerate(promises):
+        if number == 7:
+            with pytest.raises(ValueError, match=r"^7$"):
+                promise.result()
+        else:
+            assert promise.result() == number
+    assert [each.result() for each in large] == [2**62 * number for number in range(1, 6)]
+    assert scores[1].result() is things[0].result()
+    del promises, large, things, scores, promise, caught
+    expect_nothing_kept(session, local)
+
+
+def test_an_interrupt_ends_calls_that_leave_as_one(
+    local: Local, session: wsremote.Session, module: Any
+) -> None:
+    """That which runs; those behind it never run, though they came with it."""
+    with pytest.raises(KeyboardInterrupt):
+        with session.pipeline() as pipeline:
+            waits = [module.wait(name) for name in "aa"]
+            local.module.open_door("a")
+            waits += [module.wait("never") for _ in range(50)]
+            pipeline.flush()
+            while local.module.started.get(timeout=PATIENCE) != "never":
+                pass
+            raise_in_the_block()
+    assert waits[0].result() == "a"
+    for wait in waits[2:]:
+        with pytest.raises(CallCancelled):
+            wait.result()
+    assert local.module.started.empty()
+    del waits, wait, pipeline
+    expect_nothing_kept(session, local)
+
+
+def raise_in_the_block() -> None:
+    """As Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
 def test_promises_that_are_dropped_are_released(
     local: Local, session: wsremote.Session, module: Any
 ) -> None:
@@ -418,13 +496,13 @@ def test_a_long_pipeline_holds_little(local: Local, session: wsremote.Session, m
             module.note("a")
             if step % 500 == 0:
                 sizes = (
-                    driver._calls, pipeline._promises, pipeline._barriers, pipeline._calls,
+                    driver._calls, pipeline._runs, pipeline._barriers, pipeline._calls,
                     pipeline._needed, pipeline._containers, pipeline.answers,
                     driver._sequence.unacked, *server_tables(local),
                 )  # fmt: skip
                 most = max(most, *map(len, sizes))
     assert number.result() == 20_000
-    assert most < 5000
+    assert most < 8000
     assert len(local.module.log) == 20_000
     del number, sizes
     expect_nothing_kept(session, local)
@@ -944,6 +1022,43 @@ def test_pipelines_of_many_threads(tmp_path: Path, max_calls: int) -> None:
         assert threads == {0: sum(range(1, 2001)), **{n: n + 1000 for n in range(1, 7)}}
 
 
+@pytest.mark.parametrize("max_calls", [8, 32])
+def test_pipelines_of_very_many_threads_that_the_server_is_behind_of(
+    tmp_path: Path, max_calls: int
+) -> None:
+    """All begin while none goes on: each may have fewer calls under way, and none is refused."""
+    with narrow(tmp_path, max_calls=max_calls) as (local, session, module):
+        failed: list[BaseException] = []
+        values: dict[int, int] = {}
+        made = dict.fromkeys(range(40), 0)
+
+        def pipe(number: int) -> None:
+            try:
+                with session.pipeline():
+                    module.wait("of all")
+                    for count in range(200):
+                        value = module.add(number, 1)
+                        made[number] = count + 1
+                values[number] = value.result()
+            except BaseException as error:
+                failed.append(error)
+
+        running = [threading.Thread(target=pipe, args=[number]) for number in range(40)]
+        for thread in running:
+            thread.start()
+        before = -1
+        # Until none goes on, which makes no more calls than may be under way.
+        while not failed and (not all(made.values()) or sum(made.values()) != before):
+            before = sum(made.values())
+            for _ in range(20):
+                barrier(local.server.poller)
+        local.module.door("of all").set()
+        for thread in running:
+            thread.join(PATIENCE)
+        assert failed == []
+        assert values == {number: number + 1 for number in range(40)}
+
+
 def test_many_large_arguments(tmp_path: Path) -> None:
     """They leave in messages of their own, a few at a time: neither side holds all of them."""
     with narrow(tmp_path, max_calls=16) as (local, session, module):
@@ -967,7 +1082,7 @@ def test_what_a_promise_cannot(local: Local, session: wsremote.Session, module: 
         pickle.dumps,
         json.dumps,
         next,
-        lambda promise: promise.__enter__(),
+        enter,
         lambda promise: asyncio.run(promise),
     ]
     with session.pipeline():
@@ -981,6 +1096,81 @@ def test_what_a_promise_cannot(local: Local, session: wsremote.Session, module: 
         total = sum([module.identity(1), module.identity(2)])
     assert local.module.log == []
     assert total.result() == 3
+    for use, said in ((next, r"next\(promise.result"), (enter, "with promise.result")):
+        with pytest.raises(TypeError, match=said):
+            use(table)
+
+
+def enter(promise: Any) -> None:
+    """Use it as a context manager."""
+    with promise:
+        pass
+
+
+def test_results_above_a_bound_stay(tmp_path: Path) -> None:
+    """As those of other calls: a handle with a preview comes, which is used as the value itself."""
+    with (
+        serving(tmp_path, limits=Limits(), source=SOURCE) as local,
+        wsremote.connect(local.url, token=TOKEN, new=True, max_result=20_000) as session,
+    ):
+        module = getattr(session.modules, local.name)
+        with session.pipeline():
+            long, short = module.repeat(30_000), module.repeat(10_000)
+            items, number = module.identity([0]) * 30_000, module.add(1, 1)
+        assert short.result() == "x" * 10_000 and number.result() == 2
+        assert type(long.result()) is not str and type(items.result()) is not list
+        assert long.result() is long.result()
+        assert len(items.result()) == 30_000 and items.result()[7] == 0
+        assert session.fetch(long.result()) == "x" * 30_000
+        assert module.add(long.result(), "y") is not None
+        del long, short, items, number
+        expect_nothing_kept(session, local)
+
+
+@pytest.mark.parametrize(
+    "where", ["__call__", "outermost", "__exit__", "_leave", "flush", "_wait_for_all", "_errors"]
+)
+@pytest.mark.parametrize("error", [None, ValueError])
+def test_an_interrupt_at_the_end_of_the_block(
+    local: Local,
+    session: wsremote.Session,
+    module: Any,
+    where: str,
+    error: type[Exception] | None,
+) -> None:
+    """Before any of `__exit__` has run, or in it: the thread is out of the block in any case."""
+
+    def interrupt(frame: Any, event: str, argument: object) -> Any:
+        # Where Python looks for signals, before the first instruction of a function.
+        if frame.f_code.co_name == where and "wsremote" in frame.f_code.co_filename:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return None
+
+    before = sys.gettrace()
+    promises = []
+    try:
+        with pytest.raises((KeyboardInterrupt, ValueError)):
+            with session.pipeline() as pipeline:
+                promises.append(module.note("sent", 1))
+                pipeline.flush()
+                promises.append(module.note("perhaps", 2))
+                sys.settrace(interrupt)
+                if error is not None:
+                    raise error
+    finally:
+        sys.settrace(before)
+    assert module.add(1, 1) == 2
+    for promise in promises:
+        with contextlib.suppress(CallCancelled):
+            assert promise.result() in (1, 2)
+    with session.pipeline():
+        three = module.add(1, 2)
+    assert three.result() == 3
+    assert session._driver.batchers == [session._driver.submitting._batcher]
+    assert local.module.log in ([], ["sent"], ["sent", "perhaps"])
+    del promises, promise, pipeline, three
+    expect_nothing_kept(session, local)
 
 
 def test_arguments_that_are_too_large(tmp_path: Path) -> None:

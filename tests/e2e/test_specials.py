@@ -270,9 +270,13 @@ def test_one_message_each(served: Any, remote: Any) -> None:
         lambda: one[1],
         lambda: len(one),
     ):
-        before = connection.messages_sent
-        compute()
-        assert connection.messages_sent == before + 1
+        sent = []
+        for _ in range(5):
+            before = connection.messages_sent
+            compute()
+            sent.append(connection.messages_sent - before)
+        # An acknowledgement that was due for long may go beside one.
+        assert min(sent) == 1 and sum(sent) <= 6
 
 
 def test_sizes_are_asked_for(served: Any) -> None:

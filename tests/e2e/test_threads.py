@@ -47,9 +47,10 @@ def test_each_thread_has_a_thread_of_the_server(calling: Any) -> None:
         together.wait(PATIENCE)
         return threads
 
+    mine = calling.thread()
     lanes = gather(8, calls)
     assert all(len(lane) == 1 for lane in lanes)
-    assert len(set.union(*lanes, {calling.thread()})) == 9
+    assert len(set.union(*lanes, {mine})) == 9
 
 
 def test_get_in_one_thread_and_put_in_another(remote: wsremote.Session) -> None:

@@ -12,6 +12,7 @@ from faults.proxy import PATIENCE, FaultProxy
 
 import wsremote
 from wsremote.errors import CallTimeout
+from wsremote.protocol.messages import Op
 
 
 def test_a_timeout_without_a_connection_says_that_nothing_ran(
@@ -27,6 +28,23 @@ def test_a_timeout_without_a_connection_says_that_nothing_ran(
             pkg.note("withdrawn")
     assert counter.step() == 1
     assert direct.times("withdrawn") == 0
+
+
+def test_what_is_let_go_of_with_a_call_that_is_withdrawn_is_let_go_of(
+    proxy: FaultProxy, remote: wsremote.Session, pkg: Any, direct: Any
+) -> None:
+    """The release is in one message with the call, and stays when that goes."""
+    counter, dropped = pkg.Counter(), pkg.Counter()
+    (there,) = [handle for handle in (remote._driver.lending.borrowed(dropped),) if handle]
+    with proxy.outage():
+        has_noticed(remote)
+        del dropped
+        with pytest.raises(CallTimeout, match="never started"), remote.timeout(0.05):
+            pkg.note("withdrawn, with a release")
+    assert counter.step() == 1
+    assert direct.times("withdrawn, with a release") == 0
+    with pytest.raises(wsremote.StaleHandle):
+        remote._driver._execute(int(Op.METHOD), there, "step", (), None)
 
 
 def test_arguments_of_a_call_that_waits_may_change_when_it_is_given_up(

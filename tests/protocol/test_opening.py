@@ -24,7 +24,7 @@ from wsremote.protocol.messages import (
     Welcome,
 )
 from wsremote.protocol.opening import ClientOpening, Opening, Resumption, ServerOpening
-from wsremote.protocol.proof import Credential, resume_proof, resumed_proof
+from wsremote.protocol.proof import ClientProof, Credential, resume_proof, resumed_proof
 from wsremote.protocol.states import State
 
 WELCOME = Welcome("5e55", b"secret", "tree", None, {}, {})
@@ -43,10 +43,11 @@ def returning(token: str = "right", attach: int = 2) -> ClientOpening:
     return ClientOpening(token, nonce=b"c" * 32, purpose=purpose)
 
 
-def server(token: str = "right") -> ServerOpening:
+def server(token: str = "right", *further: str) -> ServerOpening:
     """A server's half."""
     credential = Credential.from_token(token)
-    return ServerOpening(credential, nonce=b"s" * 32, epoch=b"e" * 16)
+    others = {each.key_id: each for each in map(Credential.from_token, further)}
+    return ServerOpening(credential, nonce=b"s" * 32, epoch=b"e" * 16, further=others)
 
 
 def test_both_sides_with_the_token_open() -> None:
@@ -93,6 +94,35 @@ def test_the_right_proof_under_an_unknown_key_id_is_refused() -> None:
     assert isinstance(answer, Refused)
 
 
+def test_each_of_several_tokens_opens() -> None:
+    """The server proves the one that the client has named, and knows which it was."""
+    for token in ("right", "second", "third"):
+        one, other = client(token), server("right", "second", "third")
+        challenge = other.receive(one.start())
+        request = one.receive(challenge)  # type: ignore[arg-type]
+        assert isinstance(request, Open)
+        assert other.receive(request) is request
+        assert other.key_id == Credential.from_token(token).key_id
+
+
+def test_the_proof_of_one_token_is_none_under_the_key_id_of_another() -> None:
+    """Who knows the second token is not the first's client."""
+    other = server("right", "second")
+    hello = client("right").start()
+    challenge = other.receive(hello)
+    assert isinstance(challenge, Challenge)
+    proof = ClientProof("second").client_proof(other.said)
+    answer = other.receive(Open(proof, b"o" * 16, 1, "", {}, {}))
+    assert isinstance(answer, Refused)
+    assert answer.code == "token"
+
+
+def test_an_unknown_key_id_is_answered_as_by_a_server_with_one_token() -> None:
+    """The challenge is the first token's, byte by byte: it does not tell how many there are."""
+    hello = client("unknown").start()
+    assert server("right").receive(hello) == server("right", "second").receive(hello)
+
+
 def test_a_client_of_another_version_is_told() -> None:
     """Both versions are in the text."""
     answer = server().receive(Hello(7, 9, "id", b"n"))
@@ -110,6 +140,16 @@ def test_a_refusal_for_another_reason_is_passed_on() -> None:
     with pytest.raises(ConnectionFailed, match="as many as it takes") as caught:
         one.receive(Refused("limit", "64 sessions, as many as it takes"))
     assert not isinstance(caught.value, AuthenticationFailed)
+
+
+def test_what_a_stranger_says_is_harmless() -> None:
+    """It is shown on a terminal before it has proved anything."""
+    one = client()
+    one.start()
+    with pytest.raises(ConnectionFailed) as caught:
+        one.receive(Refused("limit", "\x1b[2J\n no" * 100_000))
+    assert str(caught.value).startswith("?[2J no?[2J no")
+    assert len(str(caught.value)) == 500
 
 
 @pytest.mark.parametrize("message", [EXEC, Ack(0), WELCOME, Open(b"", b"", 1, "", {}, {})])

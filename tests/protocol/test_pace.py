@@ -40,15 +40,18 @@ class Line:
         """Send a buffer; gives the seconds that it took."""
         start = self.now
         self.ping(pace.begins(size, self.now))
-        for _ in range(size // CHUNK_SIZE):
+        left = size // CHUNK_SIZE
+        while left:
             while self.answers and (self.answers[0][0] <= self.now or pace.is_full):
                 when, _, token = heapq.heappop(self.answers)
                 self.now = max(self.now, when)
                 pace.answered(token, self.now)
             assert not pace.is_full, "nothing will end this wait"
-            arrives = self.carry(CHUNK_SIZE)
-            self.queued.append(arrives - self.delay / 2 - self.now)
-            self.ping(pace.sent(CHUNK_SIZE, self.now))
+            some = min(left, pace.at_once)
+            left -= some
+            arrives = self.carry(some * CHUNK_SIZE)
+            self.queued += [arrives - self.delay / 2 - self.now] * some
+            self.ping(pace.sent(some * CHUNK_SIZE, self.now))
         self.now = max(self.now, self.free_at)
         return self.now - start
 
@@ -65,6 +68,20 @@ def test_the_line_is_busy_and_its_queue_short(rate: float, delay: float) -> None
     line.queued.sort()
     # Three chunks, or the time of a moment.
     assert line.queued[200] < max(3 * CHUNK_SIZE / rate, 0.03 + delay)
+
+
+def test_what_leaves_in_one_piece_is_little_of_what_the_line_carries() -> None:
+    """One chunk at first and over a slow line; more over a quick one, and never without room."""
+    slow, quick = Pace(), Pace()
+    assert slow.at_once == quick.at_once == 1
+    Line(20e6, 0.0002).send(slow, 400 * CHUNK_SIZE)
+    Line(5e9, 0.0002).send(quick, 400 * CHUNK_SIZE)
+    assert slow.at_once == 1
+    assert quick.at_once == 4
+    while not quick.is_full:
+        assert quick.sent(quick.at_once * CHUNK_SIZE, 9.0) != 0
+        assert 1 <= quick.at_once <= 4
+    assert quick.at_once == 1
 
 
 def test_a_small_buffer_asks_nothing() -> None:

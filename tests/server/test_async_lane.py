@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 from local_server import PATIENCE, Local, RawClient, serving
 
-from wsremote.protocol.messages import AWAIT, Cancel, Exec, Fault, Leave, Op, Output, Result
+from wsremote.protocol.messages import (
+    AWAIT,
+    Batch,
+    Cancel,
+    Exec,
+    Fault,
+    Leave,
+    Op,
+    Output,
+    Result,
+    Results,
+)
 
 
 @pytest.fixture
@@ -118,6 +129,31 @@ def test_without_a_loop_what_is_awaited_runs_to_its_end(local: Local, raw: RawCl
     call(raw, 2, "pass_by", "a", lane=1, op=AWAIT)
     call(raw, 3, "is_in_loop", lane=1)
     assert [answer(raw) for _ in range(3)] == [(1, False), (2, "a"), (3, False)]
+
+
+def test_runs_of_awaited_calls(local: Local, raw: RawClient) -> None:
+    """A batch lists calls that follow each other as a run: of several, or of one alone."""
+    names = [f"{raw.name}:pass_by", f"{raw.name}:let_pass", f"{raw.name}:pass_by"]
+    runs = [[["a"]], [["a"]], [["b"], ["c"]]]
+    ops = [Op.CALL + AWAIT, Op.CALL, Op.CALL + AWAIT]
+    listed: list[list[Any]] = []
+    for first, op, name, run in zip([1, 2, 3], ops, names, runs, strict=True):
+        listed.append([first, int(op), name, None, run])
+    raw.send_numbered(Batch, -1, None, listed[:1])
+    assert local.module.started.get(timeout=PATIENCE) == "a"
+    raw.send_numbered(Batch, -1, None, listed[1:])
+    assert {local.module.started.get(timeout=PATIENCE) for _ in range(2)} == {"b", "c"}
+    call(raw, 5, "let_pass", "b", lane=-1)
+    call(raw, 6, "let_pass", "c", lane=-1)
+    answered: dict[int, Any] = {}
+    while len(answered) < 6:
+        message = raw.receive()
+        if isinstance(message, Results):
+            [first, values] = raw.codec.decode(message.payload)
+            answered |= enumerate(values, first)
+        elif isinstance(message, Result):
+            answered[message.call] = raw.codec.decode(message.payload)
+    assert answered == {1: "a", 2: True, 3: "b", 4: "c", 5: True, 6: True}
 
 
 def test_a_cancelled_task_answers(local: Local, raw: RawClient) -> None:

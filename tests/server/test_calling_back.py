@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -25,8 +24,6 @@ from wsremote.protocol.messages import (
     Release,
     Result,
 )
-from wsremote.server import lanes
-from wsremote.server.session import Session
 
 
 @pytest.fixture
@@ -264,34 +261,3 @@ def test_releases_are_handled_without_a_lane(local: Local, raw: RawClient) -> No
     raw.send_numbered(Release, [[handle, 1]])
     assert local.module.started.get(timeout=PATIENCE) == "finalizer"
     assert local.module.finished.get(timeout=PATIENCE).startswith("wsremote-chores-")
-
-
-def test_an_idle_lane_ends_unless_calls_have_left_something_on_its_thread(
-    local: Local, raw: RawClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A context variable or a `threading.local` that the next call would miss."""
-    tried = threading.Semaphore(0)
-    retire = Session.retire
-
-    def watched(session: Session, lane: lanes.Lane) -> bool:
-        ended = retire(session, lane)
-        if lane.number == 1:
-            assert not ended
-            tried.release()
-        return ended
-
-    monkeypatch.setattr(Session, "retire", watched)
-    monkeypatch.setattr(lanes, "IDLE", 0.01)
-    raw.call(1, "count_on_thread", lane=1)
-    raw.call(2, "add", 1, 1, lane=2)
-    raw.answer()
-    raw.answer()
-    for thread in local.threads():
-        if thread.name.endswith("-2"):
-            thread.join(PATIENCE)
-            assert not thread.is_alive()
-    for _ in range(3):
-        assert tried.acquire(timeout=PATIENCE)
-    raw.call(3, "count_on_thread", lane=1)
-    _, (count, variable, _) = raw.answer()
-    assert (count, variable) == (2, 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from wsremote.errors import LimitExceeded, RemoteProtocolError, StaleHandle
@@ -51,10 +53,33 @@ def test_the_bound_counts_failures_too(kept: Kept) -> None:
 
 
 def test_small_values_go_with_others(kept: Kept) -> None:
-    """Scalars alone, and no long text; the values stay."""
+    """Scalars alone, and no long text; those of calls that follow each other together."""
     kept.values.update({1: 1, 2: "x" * 5000, 3: [1], 4: None, 5: b"abc"})
-    assert kept.small([5, 1, 2, 3, 4, 99]) == (5, b"abc", 1, 1, 4, None)
+    assert kept.small([4, 5, 1, 3]) == [4, [None, b"abc"], 1, [1]]
+    assert kept.small([99, 7]) == kept.small([]) == []
     assert len(kept) == 5
+    kept.values[2] = 2
+    assert kept.small([1, 2, 4, 1]) == [1, [1, 2], 4, [None]]
+
+
+def test_much_text_goes_in_parts() -> None:
+    """Where it stops, it says from which call on: what is short enough may still come along."""
+    kept = Kept(1000)
+    kept.values.update(dict.fromkeys(range(1, 101), "x" * 4000))
+    kept.values[50] = 50
+    first, texts, end = kept.small([10, 91, 1, 9])
+    assert first == 10 and 50 in texts and end == 10 + len(texts) < 101
+    first, texts, then, others = kept.small([end, 101 - end, 1, 9])
+    assert (first, first + len(texts), then, len(others)) == (end, 101, 1, 9)
+
+
+@pytest.mark.parametrize(
+    "calls", [[1], [0, 1], [1, 2, -3, 1], ["a", 1], [1, None], [1, 10**9], [1, True]]
+)
+def test_what_is_asked_for_is_runs_of_calls(kept: Kept, calls: list[Any]) -> None:
+    """Else it would take the server's time, or be answered for other calls."""
+    with pytest.raises(RemoteProtocolError, match="asked for"):
+        kept.small(calls)
 
 
 def test_a_release_may_come_before_the_end_of_the_call(kept: Kept) -> None:
@@ -82,7 +107,19 @@ def test_a_release_of_what_never_was_leaves_nothing(kept: Kept) -> None:
     assert not kept.unwanted
 
 
-@pytest.mark.parametrize("count", [0, -1, 10**9])
+def test_a_release_goes_up_or_down(kept: Kept) -> None:
+    """As its promises were dropped; what was released is freed in that order, from the last on."""
+    for call in range(1, 6):
+        kept.values[call] = call
+    assert kept.release(2, 2) == [3, 2]
+    assert kept.release(5, -5) == [1, 4, 5]
+    assert len(kept) == 0
+    kept.values[1] = 1
+    assert kept.release(3, -3, {2}) == [1]
+    assert kept.unwanted == {2}
+
+
+@pytest.mark.parametrize("count", [0, -(10**9), 10**9])
 def test_an_absurd_release_is_refused(kept: Kept, count: int) -> None:
     """It would take the server's time."""
     with pytest.raises(RemoteProtocolError, match="released"):

@@ -12,7 +12,20 @@ import pytest
 from local_server import PATIENCE, TOKEN, Local, RawClient, barrier, serving
 
 import wsremote
-from wsremote.protocol.messages import Cancel, Exec, Fault, Output, Ping, Pong
+from wsremote.codec import wire
+from wsremote.protocol.messages import (
+    NUMBERS,
+    SMALL_EXEC,
+    Cancel,
+    Exec,
+    Fault,
+    Op,
+    Output,
+    Ping,
+    Pong,
+    Release,
+    Result,
+)
 
 
 @pytest.fixture
@@ -32,7 +45,7 @@ def raw(local: Local) -> Iterator[RawClient]:
 def test_calls_of_a_lane_run_in_order(local: Local, raw: RawClient) -> None:
     """Many calls sent at once are answered in their order, those of other lanes between."""
     for call in range(1, 201):
-        raw.call(call, "add", call, 1, lane=call % 4)
+        raw.call(call, "add", call, 1, lane=1 + call % 4)
     answers = [raw.answer() for _ in range(200)]
     assert sorted(answers) == [(call, call + 1) for call in range(1, 201)]
     for lane in range(4):
@@ -229,6 +242,44 @@ def test_lines_of_several_threads_keep_their_order(
     for writer in range(6):
         mine = [line for line in lines if line.startswith(f"{writer} ")]
         assert mine == [f"{writer} {number}" for number in range(400)]
+
+
+def release_ahead(raw: RawClient, handles: object, call: int, function: str, *args: object) -> None:
+    """A release and a small call in one message."""
+    ack, seq = raw.received, raw.sent
+    raw.sent += 2
+    release = wire.pack([NUMBERS[Release], seq + 1, ack, handles])
+    target = f"{raw.name}:{function}"
+    small = wire.pack([SMALL_EXEC, seq + 2, ack, call, 1, int(Op.CALL), target, None, *args])
+    raw.connection.send(wire.joined(release, small))
+
+
+def test_what_is_let_go_of_with_a_call_is_finalized_before_it(local: Local, raw: RawClient) -> None:
+    """On its lane, as at home, also if the poller has received it."""
+    local.module.door("finalizer").set()
+    for number in range(1, 40, 2):
+        raw.call(number, "Slow")
+        while not isinstance(raw.receive(), Result):
+            continue
+        (there,) = local.server._sessions.values()
+        while there.connection in local.server.poller._hot:
+            barrier(local.server.poller)
+        (handle,) = there.lending.handles._by_handle  # type: ignore[union-attr]
+        release_ahead(raw, [[handle, 1]], number + 1, "finalized")
+        assert raw.answer() == (number + 1, "finalizer")
+        assert local.module.finished.get(timeout=PATIENCE) == local.threads()[0].name
+
+
+@pytest.mark.parametrize("handles", [[7], [[7]], [["7", 1]], "7"])
+def test_a_senseless_release_ahead_of_a_call_is_a_violation(
+    local: Local, raw: RawClient, handles: object
+) -> None:
+    """The call behind it is not executed."""
+    raw.call(1, "add", 1, 1)
+    assert raw.answer() == (1, 2)
+    release_ahead(raw, handles, 2, "wait", "never")
+    assert raw.expect_end().code == 4400
+    assert local.module.started.empty()
 
 
 @pytest.mark.parametrize("what", ["interrupting", "flushing"])

@@ -140,6 +140,19 @@ def test_the_server_says_goodbye(tmp_path: Path) -> None:
         assert [each.why for each in local.server._roster.tombstones.values()] == ["ended"]
 
 
+def test_goodbyes_that_cross_leave_nothing(local: Local, raw: RawClient) -> None:
+    """The client has said its own before it heard that of the server: it never asks."""
+
+    def both() -> None:
+        session = only_there(local)
+        session.end_session("enough")
+        session._take_leave(Bye("done"))
+
+    local.server.poller.submit(both)
+    until(lambda: not local.server._sessions, local)
+    assert not local.server._roster.tombstones
+
+
 def only_there(local: Local) -> Newcomer | Session:
     """The one session, asked for in the poller's thread."""
     (session,) = local.server._sessions.values()

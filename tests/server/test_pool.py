@@ -154,6 +154,20 @@ def test_an_idle_thread_ends_unless_something_is_bound_to_it(
     assert kept.is_alive()
 
 
+def test_an_idle_thread_ends_sooner_on_a_server_with_many(
+    local: Local, raw: RawClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten thousand sessions may have had one call each."""
+    monkeypatch.setattr(pool, "BRIEF", 0.01)
+    local.server.crew.at_rest = 1
+    batch(raw, (1, "add", 1, 1))
+    assert answers(raw, 1) == {1: 2}
+    for thread in workers(local):
+        thread.join(PATIENCE)
+    assert workers(local) == []
+    assert local.server.crew._threads == 0
+
+
 def test_threads_end_with_their_session(local: Local) -> None:
     """Those that wait at once, those in calls when these end."""
     with wsremote.connect(local.url, token=TOKEN, new=True) as session:

@@ -186,7 +186,10 @@ class Calling(End):
         for pending, _ in made:
             pending.is_ordered = parent is None and lane != POOL
         self.world.count("batches")
-        seq = self.send(Batch, lane, parent, [item for _, item in made])
+        items = [item for _, item in made]
+        if self.random.random() < 0.5:
+            items = _in_runs(items)
+        seq = self.send(Batch, lane, parent, items)
         for pending, _ in made:
             pending.seq = seq
             self._cancel_later(pending)
@@ -319,13 +322,35 @@ class Calling(End):
             self._release(kept)
 
     def _release(self, calls: list[int]) -> None:
-        """Let go of what is kept of calls, of those that follow each other at once."""
+        """Let go of what is kept of calls, of those that follow each other at once.
+
+        Upwards or downwards.
+        """
+        step = self.random.choice((1, -1))
         runs: list[list[int]] = []
-        for call in calls:
+        for call in calls[::step]:
             if runs and call == runs[-1][1] - runs[-1][0]:
-                runs[-1][1] += 1
+                runs[-1][1] += step
             else:
-                runs.append([-call, 1])
+                runs.append([-call, step])
         if runs:
             self.released += runs
             self.tick()
+
+
+def _in_runs(items: list[list[Any]]) -> list[list[Any]]:
+    """The calls of a batch, those as one that follow each other and differ in arguments alone."""
+    found: list[list[Any]] = []
+    for number, op, target, name, arguments in items:
+        if type(arguments) is not list:
+            found.append([number, op, target, name, arguments])
+        elif (
+            found
+            and found[-1][1:4] == [op, target, name]
+            and type(found[-1][4]) is list
+            and number == found[-1][0] + len(found[-1][4])
+        ):
+            found[-1][4].append(arguments)
+        else:
+            found.append([number, op, target, name, [arguments]])
+    return found

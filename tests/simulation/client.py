@@ -320,8 +320,12 @@ class SimClient:
             line.close()
 
     def check_gone(self, session: str) -> None:
-        """S8: a goodbye frees the session at once, not when its time of grace is over."""
-        if session in self.world.server.sessions:
+        """S8: a goodbye frees the session at once, not when its time of grace is over.
+
+        Not one that is another's by then, of which this client had not heard yet.
+        """
+        hosted = self.world.server.sessions.get(session)
+        if hosted is not None and not hosted.client["thief"]:
             self.world.oracles.violated(f"S8 {self.name} said goodbye, and its session is there")
 
 

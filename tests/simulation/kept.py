@@ -65,7 +65,7 @@ class Pipelines(Scripts):
     def release_kept(self, call: int, count: int) -> None:
         """Values are let go of, so many; before they are there, if their calls wait or run."""
         self.kept.release(call, count, self.calls)
-        for each in range(call, call + count):
+        for each in range(call, call + count, 1 if count > 0 else -1):
             if each not in self.calls:
                 self._drop(each)
 

@@ -183,6 +183,11 @@ def _release_the_first(self: Kept, call: int, count: int, *pending: Any) -> Any:
     return _release(self, call, 1, *pending)
 
 
+def _release_upwards(self: Kept, call: int, count: int, *pending: Any) -> Any:
+    """As many as it says, whichever way it counts."""
+    return _release(self, call, abs(count), *pending)
+
+
 _release = Kept.release
 
 
@@ -344,6 +349,7 @@ STREAMS: tuple[Bug, ...] = (
         ("S8",),
     ),
     Bug("the first of several goes", ((Kept, "release", _release_the_first),), 40, ("S8",)),
+    Bug("releases go up alone", ((Kept, "release", _release_upwards),), 40, ("S8",)),
     Bug(
         "the client takes a cancelled call for the last", ((Link, "_on_fault", _hear_of_any),), 400
     ),
@@ -361,7 +367,7 @@ STREAMS: tuple[Bug, ...] = (
         40,
         ("S3",),
     ),
-    Bug("an end for good", ((consumer.Reader, "given_back", _end_for_good),), 400, ("S3", "S5")),
+    Bug("an end for good", ((consumer.Reader, "given_back", _end_for_good),), 1000, ("S3", "S5")),
     Bug("kept over one connection only", ((Hosted, "detach", _keep_nothing),), 400, ("S3",)),
     Bug(
         "what was used comes again, and is taken",
@@ -370,7 +376,7 @@ STREAMS: tuple[Bug, ...] = (
         ("S3",),
     ),
     Bug("claims what was refused", ((Refusing, "taken", _taken_anyway),), 400),
-    Bug("refused once, and for good", ((End, "attach", _skip_for_good),), 400),
+    Bug("refused once, and for good", ((End, "attach", _skip_for_good),), 1000),
     Bug("refused for good", ((Refusing, "taken", _taken_and_remembered),), 400, ("S8",)),
 )
 """Each is noticed."""

@@ -229,6 +229,35 @@ def test_a_cut_in_the_middle_of_a_landing(side: Side) -> None:
         assert there.transfers.progress() == [[1, 0]]
 
 
+@pytest.mark.parametrize("side", [Side.CLIENT, Side.SERVER])
+@pytest.mark.parametrize("pieces", [1, 2, 7, 20])
+def test_many_that_leave_together_arrive_whole(side: Side, pieces: int) -> None:
+    """Whatever the kernel takes of them at once; what is small goes in front of them or behind."""
+    one, other = socket.socketpair()
+    with closing(one), closing(other):
+        sender = Owner(one, side).connection
+        there = Owner(other, Side.CLIENT if side is Side.SERVER else Side.SERVER)
+        data = os.urandom(LIMIT - 100)
+        size = len(data) // pieces
+        parts = [data[at : at + size] for at in range(0, pieces * size, size)]
+        sender.send(wire.write(Ack(1)))
+        sender.send_large(
+            *(
+                (wire.chunk_head(7, pieces * size, n * size, size), memoryview(part))
+                for n, part in enumerate(parts)
+            )
+        )
+        assert sender.messages_sent == 1 + pieces
+        assert sender.has_backlog
+        sender.send(wire.write(Ack(2)))
+        while not sender.flush():
+            there.read()
+        pump(sender, there)
+        assert sender._backlog_size == 0
+        assert there.others == [Ack(1), Ack(2)]
+        assert there.transfers.claim([7]) == [b"".join(parts)]
+
+
 def test_a_part_of_the_backlog_is_copied_when_its_owner_may_write_to_it() -> None:
     """What has not left yet arrives as it was."""
     one, other = socket.socketpair()
@@ -237,7 +266,7 @@ def test_a_part_of_the_backlog_is_copied_when_its_owner_may_write_to_it() -> Non
         there = Owner(other, Side.CLIENT)
         data = bytearray(b"x" * (LIMIT // 2))
         for number in range(4):
-            sender.send_large(wire.chunk_head(number, len(data), 0, len(data)), memoryview(data))
+            sender.send_large((wire.chunk_head(number, len(data), 0, len(data)), memoryview(data)))
         assert sender.has_backlog
         sender.own_backlog()
         data[:] = b"y" * len(data)
@@ -363,6 +392,23 @@ def test_an_interrupt_of_the_reader_loses_nothing(side: Side) -> None:
     assert place > 50
 
 
+@pytest.mark.parametrize("is_secured", [False, True])
+def test_an_interrupt_behind_the_last_byte_of_the_backlog(is_secured: bool) -> None:
+    """All has left, and is only not taken out of the backlog: nothing leaves twice."""
+    one, other = socket.socketpair()
+    with closing(one), closing(other):
+        sender = Owner(one, Side.SERVER).connection
+        there = Owner(other, Side.CLIENT)
+        sender._is_secured = is_secured
+        sender._backlog += (b"abc", b"de")
+        sender._gone = 5
+        assert sender.flush()
+        assert not sender.has_backlog
+        sender.send(wire.write(Ack(1)))
+        there.read(PATIENCE)
+        assert there.others == [Ack(1)]
+
+
 @pytest.mark.parametrize("side", [Side.CLIENT, Side.SERVER])
 def test_an_interrupt_of_the_sender_leaves_the_stream_whole(side: Side) -> None:
     """Each message has left whole, or has not begun to."""
@@ -376,9 +422,13 @@ def test_an_interrupt_of_the_sender_leaves_the_stream_whole(side: Side) -> None:
             there = Owner(other, Side.CLIENT if side is Side.SERVER else Side.SERVER)
 
             def send(sender: SocketConnection = sender, there: Owner = there) -> None:
-                for number in (1, 2, 3):
-                    head = wire.chunk_head(number, len(data), 0, len(data))
-                    sender.send_large(head, memoryview(data))
+                for some in ((1,), (2, 3)):
+                    sender.send_large(
+                        *(
+                            (wire.chunk_head(number, len(data), 0, len(data)), memoryview(data))
+                            for number in some
+                        )
+                    )
                 while not sender.flush():
                     while there.connection.activity < 1_000_000:
                         before = there.connection.activity

@@ -6,8 +6,12 @@ import asyncio
 import gc
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from wsremote.transport import loop_poller
 from wsremote.transport.loop_poller import LoopPoller
 
 
@@ -86,6 +90,33 @@ async def test_who_waits_for_room_looks_again() -> None:
     threading.Thread(target=poller.wake).start()
     await asyncio.gather(*tasks[1:])
     assert tasks[0].cancelled()
+
+
+async def test_the_loop_sleeps_lightly_while_an_answer_is_awaited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a signal handler asks of it without waking it is done soon; and no longer than that."""
+    monkeypatch.setattr(loop_poller, "GLANCE", 0.001)
+    poller = LoopPoller(asyncio.get_running_loop())
+    owner = SimpleNamespace(awaits_answers=True)
+    poller._owner = owner  # type: ignore[assignment]
+    asked = asyncio.Event()
+
+    def ask() -> None:
+        # As a handler does: a signal interrupts the wait for descriptors, and ends it not.
+        poller.loop._ready.append(asyncio.Handle(asked.set, (), poller.loop))  # type: ignore[attr-defined]
+
+    poller.glance()
+    # Nothing else wakes the loop.
+    threading.Timer(0.02, ask).start()
+    async with asyncio.timeout(10):
+        await asked.wait()
+        assert poller.is_glancing
+        owner.awaits_answers = False
+        while poller.is_glancing:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    poller.glance()
+    assert not poller.is_glancing
 
 
 def test_a_closed_loop_is_asked_in_vain() -> None:
