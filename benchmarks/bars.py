@@ -81,6 +81,7 @@ def bars_of(found: Measurements) -> Iterator[Bar]:
     yield from _arrays(found)
     yield from _sessions(found)
     yield from _start(found)
+    yield from _names(found)
 
 
 def _sequential(found: Measurements) -> Iterator[Bar]:
@@ -208,6 +209,25 @@ def _start(found: Measurements) -> Iterator[Bar]:
     what = "sympy: connect to first result"
     yield _absolute(found, f"{what}, cold", "start", "cold", 500, "ms")
     yield _absolute(found, f"{what}, warm", "start", "warm", 20, "ms")
+
+
+def _names(found: Measurements) -> Iterator[Bar]:
+    count = found.sizes.names
+    yield Bar(
+        f"lookup of one of {count:,} names",
+        _time(found.figure("names", "lookup")),
+        _named("f(1, 2)", _time(found.figure("names", "call"))),
+        found.figure_ratio("names", "lookup", "call"),
+        3,
+        False,
+        "x",
+    )
+    rate = found.figure("names", "registrations")
+    what = f"registrations of {count:,} servers"
+    yield Bar(what, "" if rate is None else f"{rate:,.0f}/s", "", rate, 1000, True, "/s")
+    for figure, sessions in (("few", "100"), ("many", f"{count:,}")):
+        what = f"{count:,} leases renewed every 5 s, {sessions} sessions"
+        yield _absolute(found, what, "names", f"renewals, {figure}", 20, "% of a core")
 
 
 def _absolute(

@@ -40,7 +40,7 @@ FEW = 100
 def measure(
     operation: Callable[[], Any], workload: Workload, count: int, *, is_first: bool
 ) -> float:
-    """The median of `count` operations, in microseconds, after some that do not count.
+    """The median of `count` operations, in microseconds, after one or more that do not count.
 
     Every result of a long operation is looked at, of short ones the first.
 
@@ -50,7 +50,7 @@ def measure(
     clock = time.perf_counter_ns
     if is_first or count >= FEW:
         check(workload, operation())
-    for _ in range(count // 10):
+    for _ in range(max(1, count // 10)):
         operation()
     taken = []
     for _ in range(count):
@@ -74,7 +74,7 @@ async def measure_awaited(
     clock = time.perf_counter_ns
     if is_first or count >= FEW:
         check(workload, await operation())
-    for _ in range(count // 10):
+    for _ in range(max(1, count // 10)):
         await operation()
     taken = []
     for _ in range(count):

@@ -48,7 +48,7 @@ def main() -> int:
     ]
     sizes = Sizes(options.rounds)
     if options.quick:
-        sizes = Sizes(options.rounds, sessions=1000, bulk=200, handles=10_000)
+        sizes = Sizes(options.rounds, sessions=1000, bulk=200, handles=10_000, names=1000)
     is_whole = "default" in options.workloads and len(options.peers) == len(PEERS)
     found = Measurements(sizes, is_whole)
     if workloads:

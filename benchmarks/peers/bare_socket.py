@@ -121,6 +121,7 @@ def talk(sock: socket.socket) -> None:
             else:
                 value = getattr(objects[target], what)(*arguments)
             send(sock, value)
+            value = None  # else the next one is made beside it
     except (EOFError, ConnectionError):
         pass
     sock.close()

@@ -26,6 +26,7 @@ class Sizes:
         sessions: That are idle.
         bulk: Megabytes that travel while small calls are made.
         handles: The most that are held.
+        names: Servers that a name server knows.
         cores: Numbers of the two cores on which one client and one server run, each on its
             own; calls one after the other run both on the first.
     """
@@ -34,6 +35,7 @@ class Sizes:
     sessions: int = 10_000
     bulk: int = 1000
     handles: int = 100_000
+    names: int = 10_000
     cores: tuple[int, int] = (0, 0)
 
 
@@ -67,6 +69,7 @@ def known_scenarios() -> dict[str, Scenario]:
         idle_sessions,
         live_handles,
         memory,
+        names,
         sympy_start,
     )
 
@@ -77,6 +80,7 @@ def known_scenarios() -> dict[str, Scenario]:
         eight_sessions,
         live_handles,
         idle_sessions,
+        names,
         sympy_start,
     )
     return {module.SCENARIO.name: module.SCENARIO for module in modules}

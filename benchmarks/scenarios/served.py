@@ -34,12 +34,12 @@ class Served(NamedTuple):
 
 
 def start_server(
-    package: str, folder: Path, token: str, *options: str
+    command: str, folder: Path, token: str, *options: str
 ) -> tuple[subprocess.Popen[bytes], str]:
-    """`wsremote serve` in a process of its own.
+    """`wsremote serve`, or a name server, in a process of its own.
 
     Args:
-        package: What it serves.
+        command: `serve PACKAGE` or `nameserver`.
         folder: For its ready file and its log.
         token: What its clients prove to know.
         options: More of the command line.
@@ -51,10 +51,10 @@ def start_server(
         RuntimeError: It ended instead. The text is what it wrote.
     """
     ready_file, log = folder / "ready.json", folder / "log.txt"
-    command = [sys.executable, "-m", "wsremote", "serve", package, "--port", "0"]
+    words = [sys.executable, "-m", "wsremote", *command.split(), "--port", "0"]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*command, "--token", token, "--ready-file", str(ready_file), *options],
+            [*words, "--token", token, "--ready-file", str(ready_file), *options],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -64,7 +64,7 @@ def start_server(
         )
     while not ready_file.exists() or not ready_file.read_text().endswith("}"):
         if process.poll() is not None:
-            raise RuntimeError(f"wsremote serve ended: {log.read_text()[-500:]}")
+            raise RuntimeError(f"wsremote {command} ended: {log.read_text()[-500:]}")
         time.sleep(0.01)
     return process, json.loads(ready_file.read_text())["url"]
 
@@ -74,7 +74,7 @@ def serving(package: str = "benchserved", *options: str) -> Iterator[Served]:
     """A server with a token of its own, while the block runs."""
     token = secrets.token_urlsafe()
     with tempfile.TemporaryDirectory() as name:
-        process, url = start_server(package, Path(name), token, *options)
+        process, url = start_server(f"serve {package}", Path(name), token, *options)
         try:
             yield Served(process.pid, url, token)
         finally:
