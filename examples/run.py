@@ -2,12 +2,14 @@
 
 Needs Python 3.11 or newer and a package index. Makes two environments in the checkout:
 `.venv/server` with wsremote, pandas, sympy and networkx, and `.venv/client` with wsremote
-alone. Starts `wsremote serve` in the first and runs the examples (all, or the ones named as
-arguments) in the second.
+alone. Starts `wsremote nameserver` and `wsremote serve` in the first and runs the examples (all,
+or the ones named as arguments) in the second.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -37,28 +39,22 @@ def main() -> None:
     scripts = [HERE / Path(name).name for name in sys.argv[1:]] or [HERE / FIRST, *found]
     server = environment("server", *INSTALLED)
     client = environment("client")
-    with tempfile.TemporaryDirectory() as folder:
-        ready_file = Path(folder) / "ready.json"
-        token = secrets.token_urlsafe(32)
-        log = ROOT / ".venv" / "server.log"
-        with log.open("w") as stderr:
-            process = subprocess.Popen(
-                [server / "wsremote", "serve", *SERVED, "--port", "0", "--ready-file", ready_file],
-                env={**os.environ, "WSREMOTE_TOKEN": token},
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
-            )
-        try:
-            show_banner(process, log)
-            url = json.loads(ready_file.read_text())["url"]
-            failed = [script.name for script in scripts if not run(client, script, url, token)]
-        finally:
-            process.terminate()
-            code = process.wait()
-    if failed or code != 0:
-        sys.exit(f"\nFailed: {', '.join(failed) or f'the server ended with {code}'}")
-    print(f"\nAll {len(scripts)} examples ran; the server has ended.")
+    token = secrets.token_urlsafe(32)
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        start = functools.partial(started, stack, server / "wsremote", Path(folder), token)
+        nameserver = start("nameserver")
+        named = ["--name", "garden", "--tag", "example", "--nameserver", nameserver]
+        url = start("serve", *SERVED, *named)
+        log = ROOT / ".venv" / "serve.log"
+        missing = log.read_text().count("wsremote: not served: ")
+        print(
+            f"  {missing} submodules lack optional packages and are not served; {log} names them."
+        )
+        where = {"WSREMOTE_URL": url, "WSREMOTE_NAMESERVER": nameserver, "WSREMOTE_TOKEN": token}
+        failed = [script.name for script in scripts if not run(client, script, where)]
+    if failed:
+        sys.exit(f"\nFailed: {', '.join(failed)}")
+    print(f"\nAll {len(scripts)} examples ran; the servers have ended.")
 
 
 def environment(name: str, *packages: str) -> Path:
@@ -84,8 +80,21 @@ def environment(name: str, *packages: str) -> Path:
     return programs
 
 
-def show_banner(process: subprocess.Popen[str], log: Path) -> None:
-    """Print what the server prints, until it listens."""
+def started(
+    stack: contextlib.ExitStack, program: Path, folder: Path, token: str, *arguments: str
+) -> str:
+    """Start a server, print what it prints until it listens, and give its URL."""
+    ready_file, log = folder / arguments[0], ROOT / ".venv" / f"{arguments[0]}.log"
+    variables = dict.fromkeys(["WSREMOTE_TOKEN", "WSREMOTE_NAMESERVER_TOKEN"], token)
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [program, *arguments, "--port", "0", "--ready-file", ready_file],
+            env={**os.environ, "WSREMOTE_STATE": str(folder), **variables},
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    stack.callback(stop, process)
     assert process.stdout is not None
     for line in process.stdout:
         if "Ctrl-C to stop" in line:
@@ -93,15 +102,23 @@ def show_banner(process: subprocess.Popen[str], log: Path) -> None:
         print(line, end="", flush=True)
     else:
         sys.exit(f"The server did not start:\n{log.read_text()}")
-    missing = log.read_text().count("wsremote: not served: ")
-    print(f"  {missing} submodules lack optional packages and are not served; {log} names them.")
+    url: str = json.loads(ready_file.read_text())["url"]
+    return url
 
 
-def run(client: Path, script: Path, url: str, token: str) -> bool:
+def stop(process: subprocess.Popen[str]) -> None:
+    """Stop a server, and see that it ends well."""
+    process.terminate()
+    code = process.wait()
+    if code != 0:
+        sys.exit(f"\nA server ended with {code}.")
+
+
+def run(client: Path, script: Path, where: dict[str, str]) -> bool:
     """Run one example; whether it went well."""
     print(f"\n== {script.name}", flush=True)
-    variables = {"WSREMOTE_URL": url, "WSREMOTE_TOKEN": token, "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run([client / "python", script], env={**os.environ, **variables}, check=False)
+    environment = {**os.environ, **where, "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run([client / "python", script], env=environment, check=False)
     return done.returncode == 0
 
 
