@@ -343,6 +343,8 @@ class Driver(Receiving):
         else:
             lane.waiting = waiting
             if not is_short:
+                if len(value) > _SMALL:
+                    self._acks_soon = True
                 value = self.codec.decode(value)
             if self._news:
                 self.mirrors.catch_up()

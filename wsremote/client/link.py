@@ -136,6 +136,9 @@ class Link(Releasing):
         self._resumer = resumer
         # Lanes whose thread has ended, which appends here.
         self._left: deque[int] = deque()
+        # Whether the server is to hear soon of what has come. Of small answers to calls that were
+        # waited for it hears with the next call, or with a ping: they cost it next to nothing.
+        self._acks_soon = False
         # Locked until nothing more can come. No Event: an interrupt inside its Python code would
         # leave it locked, and the poller waiting for it.
         self._ended = threading.Lock()
@@ -252,7 +255,8 @@ class Link(Releasing):
             # What an interrupted thread has not written.
             self._write()
             self._forget_acknowledged()
-        self._send_ack(idle=True)
+        soon, self._acks_soon = self._acks_soon, False
+        self._send_ack(idle=soon)
 
     # ---- receiving, by the holder of connection.reading ------------------------------
 
@@ -263,6 +267,7 @@ class Link(Releasing):
         in between has it handed over again, which its number or its call tells.
         """
         inbox, sequence = connection.receive(timeout), self._sequence
+        self._acks_soon = True
         if self.closed_because is not None:
             # What came before may have been thrown away already.
             inbox.clear()
