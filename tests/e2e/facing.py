@@ -49,6 +49,12 @@ async def later(a: Any, b: Any = 1) -> Any:
     return a + b
 
 
+def slow(array: Any) -> int:
+    """Longer than the array takes to come."""
+    threading.Event().wait(0.1)
+    return len(array)
+
+
 def wait_in_c(name: str) -> str:
     """Wait where no interrupt is heard: for a lock, in C code, until the door is open."""
     log.append(f"{name} begins")

@@ -212,6 +212,18 @@ def test_more_calls_than_the_server_takes(run: Run) -> None:
     run(main)
 
 
+def test_more_calls_with_arrays_than_the_server_takes(run: Run) -> None:
+    """The last of them go on when the others have ended, though nothing else is sent by then."""
+
+    async def main(session: AsyncSession) -> None:
+        pkg = session.modules.facing
+        session._driver.most_calls = 2
+        array = np.ones(20_000)
+        assert await asyncio.gather(*[pkg.slow(array) for _ in range(8)]) == [20_000] * 8
+
+    run(main)
+
+
 def test_awaited_calls_run_beside_each_other(run: Run) -> None:
     """What is async on the server does not hold up what comes behind it."""
 
@@ -534,7 +546,7 @@ def test_arrays_travel(run: Run) -> None:
 
     async def main(session: AsyncSession) -> None:
         pkg = session.modules.facing
-        array = np.ones(3_000_000)
+        array = np.ones(20_000)
         turns = 0
 
         async def count() -> None:

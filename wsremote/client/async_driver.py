@@ -258,7 +258,11 @@ class AsyncDriver(AsyncSending):
         fields = answer.call, *made[1:], transfers
         try:
             async with asyncio.timeout(seconds):
-                await self.poller_of_loop.room(lambda: len(self._calls) >= self.most_calls)
+                self.standing += 1
+                try:
+                    await self.poller_of_loop.room(lambda: len(self._calls) >= self.most_calls)
+                finally:
+                    self.standing -= 1
                 self._calls[answer.call] = answer
                 self._needing.update(dict.fromkeys(transfers, (target, name)))
                 await self.send_behind(Exec, transfers, *fields)

@@ -120,6 +120,8 @@ class AsyncSending(AsyncAnswering):
         # are nested in callbacks, for which others wait.
         most = self.limits.get("max_calls")
         self.most_calls = max(1, most // 2) if type(most) is int else 512
+        # Calls whose buffers have left, and which wait until others have ended.
+        self.standing = 0
 
     @property
     def awaits_answers(self) -> bool:
@@ -212,6 +214,8 @@ class AsyncSending(AsyncAnswering):
                 poller.follow()
             if self.line and not self.is_flushing:
                 self.flush()
+            if self.standing:
+                self._wake_standing()
 
     def on_messages(self) -> bool:
         """Hand over what has come. Tasks go on in `after_messages()`."""
@@ -261,6 +265,13 @@ class AsyncSending(AsyncAnswering):
             if woken:
                 # What a task has raised ends the loop, perhaps for a while.
                 self.loop.call_soon(self.after_messages)
+            if self.standing:
+                self._wake_standing()
+
+    def _wake_standing(self) -> None:
+        """Have calls go on that wait until others have ended."""
+        if len(self._calls) < self.most_calls:
+            self.poller_of_loop.wake()
 
     def _look(self, answer: Answer) -> None:
         """Do what has come for a call before its answer."""
