@@ -264,9 +264,32 @@ def the_async_face(session: wsremote.Session, pkg: Any) -> None:
     asyncio.run(use())
 
 
+def pipelines_of_the_async_face(session: wsremote.Session, pkg: Any) -> None:
+    """Promises that die in the block, behind it, and when their values have been awaited."""
+
+    async def use() -> None:
+        token = session._driver._resumer._token  # type: ignore[union-attr]
+        async with wsremote.connect_async(session.url, token=token) as other:
+            module = other.modules.leaking
+            before = await module.counters()
+            for _ in range(3):
+                async with other.pipeline():
+                    module.Counter()
+                    counter = module.Counter()
+                    step = counter.step()
+                assert await step == 1
+                del counter, step
+            # The releases leave with a call.
+            assert await module.add(1, 2) == 3
+            assert await module.counters() == before
+
+    asyncio.run(use())
+
+
 WAYS: list[Callable[[wsremote.Session, Any], None]] = [
     *(calls, callbacks, mirrors, buffers, iterators, generators_of_the_client),
     *(threads, awaited, sessions, cuts, timeouts, futures, maps, pipelines, the_async_face),
+    pipelines_of_the_async_face,
 ]
 
 

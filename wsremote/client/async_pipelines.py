@@ -50,14 +50,12 @@ class AsyncPipeline:
 
     Args:
         driver: Of the session.
-
-    Attributes:
-        dropped: The calls whose promises nobody has any more.
     """
 
     def __init__(self, driver: AsyncDriver) -> None:
         self._driver = driver
-        self.dropped: deque[int] = deque()
+        # The calls whose promises nobody has any more.
+        self._dropped: deque[int] = deque()
         self._batcher = Batcher(driver, 0, None)
         self._token: Token[AsyncPipeline | None] | None = None
         self._is_active = False
@@ -262,12 +260,22 @@ class AsyncPipeline:
 
     def _release(self) -> None:
         """Tell the server of the promises that nobody has any more, as far as they have run."""
-        for _ in range(len(self.dropped)):
-            call = self.dropped.popleft()
+        for _ in range(len(self._dropped)):
+            try:
+                call = self._dropped.popleft()
+            except IndexError:
+                return  # another thread has seen to the others
             if call in self._needed:
-                self.dropped.append(call)
+                self._dropped.append(call)
             else:
                 self._driver.release(-call, 1)
+
+    def drop(self, call: int) -> None:
+        """A promise has died. At any moment, in any thread: takes no lock, does no I/O."""
+        self._dropped.append(call)
+        # In this order: when it has run meanwhile, one of the two sees it.
+        if call not in self._needed:
+            self._release()
 
     async def _all_ended(self) -> None:
         """Await the end of all calls that were made."""

@@ -52,7 +52,7 @@ class AsyncPromise:
     def __del__(self) -> None:
         # At any moment: takes no lock, does no I/O.
         if self._wsremote_call:
-            self._wsremote_pipeline.dropped.append(self._wsremote_call)
+            self._wsremote_pipeline.drop(self._wsremote_call)
 
     def _wsremote_refuse(self, use: str) -> NoReturn:
         raise TypeError(f"the promise of a pipeline's call has no value yet: {use}")
