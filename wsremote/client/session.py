@@ -122,9 +122,10 @@ class Session(SessionExecutor):
             """The served modules without an import hook: `session.modules.pkg.mod.f(1)`."""
         except BaseException:
             # An interrupt too: nobody would ever end a session that nobody has.
-            if "_driver" in self.__dict__:
+            if hasattr(opened.connection, "poller"):
                 self._driver.close()
             else:
+                # Nothing watches it yet.
                 opened.connection.abort("not wanted")
                 opened.connection.free()
             raise
