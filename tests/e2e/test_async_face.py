@@ -546,7 +546,7 @@ def test_arrays_travel(run: Run) -> None:
 
     async def main(session: AsyncSession) -> None:
         pkg = session.modules.facing
-        array = np.ones(20_000)
+        array = np.ones(3_000_000)
         turns = 0
 
         async def count() -> None:
