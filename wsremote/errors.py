@@ -88,7 +88,15 @@ class NameNotFound(ConnectionFailed, LookupError):
     """No server has the name, or none of those that have it is what was asked for.
 
     The message says what there is: names near it, versions that do not fit, servers that drain.
+
+    Attributes:
+        is_certain: False if the name server may not have heard of the server yet: it has just been
+            started, or cannot read its store.
     """
+
+    def __init__(self, text: str, is_certain: bool = True) -> None:
+        super().__init__(text)
+        self.is_certain = is_certain
 
 
 class ConnectionLost(WsRemoteError, ConnectionError):
