@@ -26,17 +26,20 @@ if TYPE_CHECKING:
 
 __all__ = ["connect", "connect_async", "servers"]
 
+_Key = tuple[int, str | Named, str, Bounds]
+
 # The live sessions of this process, for those who run the connect cell twice.
-_sessions: weakref.WeakValueDictionary[tuple[int, str | Named, str, Bounds], Session] = (
-    weakref.WeakValueDictionary()
-)
-_connecting = threading.Lock()
+_sessions: weakref.WeakValueDictionary[_Key, Session] = weakref.WeakValueDictionary()
+# Held while one is opened: by key, for one server that hangs is to keep nobody from another.
+_opening: weakref.WeakValueDictionary[_Key, threading.Lock] = weakref.WeakValueDictionary()
+_looking = threading.Lock()
 
 
 def _after_fork() -> None:
     """Another thread of the parent may have been connecting."""
-    global _connecting
-    _connecting = threading.Lock()
+    global _looking
+    _looking = threading.Lock()
+    _opening.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -92,7 +95,9 @@ def connect(
     bounds = Bounds(max_result, max_transfer_size)
     bounds.check()
     key = (os.getpid(), place, token, bounds)
-    with _connecting:
+    with _looking:
+        opening = _opening.setdefault(key, threading.Lock())
+    with opening:
         session = _sessions.get(key)
         if (
             new
@@ -101,7 +106,7 @@ def connect(
             or (
                 isinstance(place, Named)
                 and not session.connected
-                and place.has_left(session.url, ssl_context, timeout)
+                and place.is_over(session.url, ssl_context, timeout)
             )
         ):
             if isinstance(place, Named):
@@ -179,7 +184,7 @@ def connect_async(
     async def is_over(session: AsyncSession) -> bool:
         if isinstance(place, str):
             return False
-        return await in_thread(lambda: place.has_left(session.url, ssl_context, timeout))
+        return await in_thread(lambda: place.is_over(session.url, ssl_context, timeout))
 
     return Connecting((place, token, bounds), opened, is_over, new=new)
 

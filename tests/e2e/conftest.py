@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from harness import ROOT, ServedProcess, start_server
+from named import Names
 
 import wsremote
 
@@ -58,3 +60,28 @@ def client(sample: ServedProcess) -> Iterator[subprocess.Popen[str]]:
     yield process
     process.kill()
     process.communicate()
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> Iterator[Names]:
+    """No process yet."""
+    with contextlib.ExitStack() as stack:
+        yield Names(tmp_path, stack)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Names]:
+    """With a name server for the tests that do it no harm."""
+    with contextlib.ExitStack() as stack:
+        shared = Names(tmp_path_factory.mktemp("names"), stack)
+        shared.nameserver()
+        yield shared
+
+
+@pytest.fixture
+def here(shared: Names, tmp_path: Path) -> Iterator[Names]:
+    """The shared name server; servers end with the test."""
+    with contextlib.ExitStack() as stack:
+        mine = Names(tmp_path, stack)
+        mine.nameservers = shared.nameservers
+        yield mine

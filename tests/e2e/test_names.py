@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import json
 import logging
 import os
@@ -12,120 +10,20 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trustme
-from harness import NAMESERVER, ROOT, ServedProcess, start_server
+from harness import ROOT
+from named import LOOKS_UP, NS_ENVIRONMENT, REGISTERS, Names, kill
 
 import wsremote
 from wsremote.errors import ConnectionFailed, NameNotFound, SessionLost
 from wsremote.naming.nameservers import NameServers
 from wsremote.naming.registering import Registering
-from wsremote.naming.watching import Watch
 from wsremote.server.config import ServerConfig
 from wsremote.server.server import Server
-
-LOOKS_UP, REGISTERS = "of those who look up", "of those who register"
-NS_ENVIRONMENT = {"WSREMOTE_NAMESERVER_TOKEN": REGISTERS}
-
-
-class Names:
-    """Name servers, and servers that register with them; all end with the test.
-
-    Args:
-        folder: For their files.
-        stack: Ends them.
-    """
-
-    def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
-        self._folders = (folder / f"process-{number}" for number in itertools.count())
-        self._stack = stack
-        self.nameservers: list[ServedProcess] = []
-
-    @property
-    def url(self) -> str:
-        """Where the name servers are."""
-        return ",".join(each.url for each in self.nameservers)
-
-    def nameserver(self, *arguments: str, port: int = 0) -> ServedProcess:
-        """Start a name server."""
-        served = self._start(
-            *arguments, port=port, token=LOOKS_UP, environment=NS_ENVIRONMENT, command=NAMESERVER
-        )
-        self.nameservers.append(served)
-        return served
-
-    def server(self, name: str, *arguments: str, **settings: Any) -> ServedProcess:
-        """Start a server that registers; `json` is what it serves."""
-        environment = {**NS_ENVIRONMENT, "WSREMOTE_NAMESERVER": self.url}
-        return self._start(
-            "json", "--name", name, *arguments, environment=environment, token=LOOKS_UP, **settings
-        )
-
-    def _start(self, *arguments: str, **settings: Any) -> ServedProcess:
-        folder = next(self._folders)
-        folder.mkdir()
-        served = start_server(*arguments, folder=folder, **settings)
-        self._stack.callback(served.stop)
-        return served
-
-    def watch(self, prefix: str = "") -> Iterator[tuple[str, str, str]]:
-        """The changes as they come: kind, name and URL. What there is comes first."""
-        for changes in Watch(prefix, NameServers(tuple(self.url.split(",")), LOOKS_UP)):
-            for change in changes:
-                yield change.kind, change.server.name, change.server.urls[0]
-
-    def connect(self, name: str, **choice: Any) -> wsremote.Session:
-        """A session of its own."""
-        choice.setdefault("nameserver", self.url)
-        session = wsremote.connect(name, token=LOOKS_UP, new=True, **choice)
-        self._stack.callback(session.close)
-        return session
-
-    def found(self, name: str, **choice: Any) -> str:
-        """The URL of a server that the name leads to."""
-        session = self.connect(name, **choice)
-        session.close()
-        return session.url
-
-    def listed(self, prefix: str = "") -> list[wsremote.ServerInfo]:
-        """All that there are."""
-        return wsremote.servers(prefix, nameserver=self.url, token=LOOKS_UP)
-
-
-@pytest.fixture
-def names(tmp_path: Path) -> Iterator[Names]:
-    """No process yet."""
-    with contextlib.ExitStack() as stack:
-        yield Names(tmp_path, stack)
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Names]:
-    """With a name server for the tests that do it no harm."""
-    with contextlib.ExitStack() as stack:
-        shared = Names(tmp_path_factory.mktemp("names"), stack)
-        shared.nameserver()
-        yield shared
-
-
-@pytest.fixture
-def here(shared: Names, tmp_path: Path) -> Iterator[Names]:
-    """The shared name server; servers end with the test."""
-    with contextlib.ExitStack() as stack:
-        mine = Names(tmp_path, stack)
-        mine.nameservers = shared.nameservers
-        yield mine
-
-
-def kill(served: ServedProcess) -> None:
-    """As the system does when memory is short."""
-    served.expected_code = -signal.SIGKILL
-    served.process.kill()
-    served.process.wait()
 
 
 def command(*arguments: str, code: int = 0, **environment: str) -> str:
@@ -158,7 +56,7 @@ def test_a_server_is_found_by_its_name(here: Names) -> None:
     assert info.packages == (("json", ""),)
     assert info.tree == session.tree.digest
     assert info.wsremote == wsremote.__version__
-    assert info.capacity == 64
+    assert info.capacity == 32
     assert info.load is not None and info.load.memory > 10**6
     assert served.printed[0].startswith(
         f"wsremote {wsremote.__version__} serving at {served.url} as"
@@ -256,7 +154,7 @@ def test_what_is_advertised_is_where_clients_go(here: Names) -> None:
 def test_a_name_server_in_the_environment_is_for_clients_too(here: Names) -> None:
     """Without --name nothing is registered, and nothing is wrong."""
     environment = {"WSREMOTE_NAMESERVER": here.url, "WSREMOTE_NAMESERVER_TOKEN": REGISTERS}
-    here._start("json", environment=environment)
+    here.start("json", environment=environment)
     assert here.listed() == []
 
 
@@ -302,8 +200,10 @@ def test_a_server_that_drains_gets_nobody_at_once(here: Names) -> None:
 def test_a_server_of_a_program_drains_and_goes_on(here: Names) -> None:
     """New clients go elsewhere, those who are there stay."""
     server = Server(["json"], ServerConfig(port=0, token=LOOKS_UP))
+    registering = Registering("risk", NameServers((here.url,), REGISTERS))
+    identity = registering.identify(server, ["json"])
     server.start()
-    registrar = Registering("risk", NameServers((here.url,), REGISTERS)).registrar(server, ["json"])
+    registrar = registering.registrar(server, identity, ["json"])
     try:
         registrar.start()
         session = here.connect("risk")
@@ -458,9 +358,9 @@ def test_ls_lists(here: Names) -> None:
     first, other = here.server("risk", "--service-version", "1.2"), here.server("other")
     titles, above, below = command("ls", **environment).splitlines()
     assert titles.split() == ("NAME VERSION STATE SESSIONS CPU MEMORY AGE HEARD URL".split())
-    assert above.split()[:4] == ["other", "-", "ready", "0/64"]
+    assert above.split()[:4] == ["other", "-", "ready", "0/32"]
     assert above.split()[-1] == other.url
-    assert below.split()[:4] == ["risk", "1.2", "ready", "0/64"]
+    assert below.split()[:4] == ["risk", "1.2", "ready", "0/32"]
     (found,) = json.loads(command("ls", "--json", "ri", **environment))
     assert found["urls"] == [first.url]
     assert found["load"]["sessions"] == 0
@@ -527,7 +427,7 @@ def test_everything_over_tls(names: Names, tmp_path: Path) -> None:
         "WSREMOTE_NAMESERVER": names.url,
         "SSL_CERT_FILE": str(ca),
     }
-    served = names._start(
+    served = names.start(
         *("json", "--name", "risk", "--ssl-certfile", str(pem)),
         environment=environment,
         token=LOOKS_UP,

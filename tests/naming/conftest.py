@@ -6,6 +6,7 @@ One is only an object, the other a real server.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -170,6 +171,27 @@ def told():
 def fail(error):
     raise error
 
+class Slow:
+    # Whoever looks at it calls this code, which takes its time.
+    __len__ = __iter__ = __str__ = __hash__ = __bool__ = lambda self: time.sleep(40)
+    __eq__ = __getitem__ = __contains__ = lambda self, other: time.sleep(40)
+
+class SlowDict(dict):
+    def get(self, key, default=None):
+        time.sleep(40)
+
+class SlowList(list):
+    def __iter__(self):
+        time.sleep(40)
+
+class Text(str):
+    def isprintable(self):
+        return True
+    def __str__(self):
+        return "\\x1b[31mtext\\n"
+
+RISK = {"name": "risk", "id": "1", "urls": ["ws://127.0.0.1:1"]}
+
 class Strange(Exception):
     def __str__(self):
         raise RuntimeError("no text for you")
@@ -203,14 +225,19 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedProcess]:
 
 @pytest.fixture
 def say(lying: ServedProcess) -> Say:
-    """`say("ws://…", …)`: the name leads there; a dict is a record, a text of another kind code."""
+    """`say("ws://…", …)`: the name leads there; a dict is a record, a text of another kind code.
+
+    Pinned: servers that have not registered do not say what they are called.
+    """
 
     def write(*urls: Any) -> None:
         answer: Any = [
-            url if isinstance(url, dict) else {"name": "risk", "id": str(number), "urls": [url]}
+            url
+            if isinstance(url, dict)
+            else {"name": "risk", "id": str(number), "urls": [url], "state": "pinned"}
             for number, url in enumerate(urls)
         ]
-        if len(urls) == 1 and isinstance(urls[0], str) and "://" not in urls[0]:
+        if len(urls) == 1 and isinstance(urls[0], str) and not re.match(r"\w+://", urls[0]):
             answer = urls[0]
         (lying.errors.parent / "answer.json").write_text(json.dumps(answer))
 

@@ -154,6 +154,40 @@ def test_answers_that_make_no_sense(lying: ServedProcess, say: Say, answer: str)
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "SlowDict(RISK)",
+        "[SlowDict(RISK)]",
+        "SlowList([RISK])",
+        "Slow()",
+        "[Slow()]",
+        "[dict(RISK, urls=SlowList())]",
+        "[dict(RISK, packages=SlowDict())]",
+        "[dict(RISK, load=SlowDict())]",
+        "[{**RISK, 'name': Slow()}]",
+        "[{**RISK, 'name': Text('risk')}]",
+        "[{**RISK, 'state': Slow()}]",
+        "fail(wsremote.errors.NameNotFound(Slow()))",
+        "fail(OSError(Slow(), Slow()))",
+        "fail(wsremote.errors.LeaseLost('x', Slow()))",
+        "fail(GeneratorExit())",
+        "fail(__import__('asyncio').CancelledError())",
+    ],
+)
+def test_what_it_gives_is_not_asked(lying: ServedProcess, say: Say, answer: str) -> None:
+    """A proxy of its objects would call back to it, for as long as it likes."""
+    say(answer)
+    for ask in (
+        lambda: by_name(lying, timeout=2.0),
+        lambda: wsremote.servers(nameserver=lying.url, token=lying.token, timeout=2.0),
+    ):
+        with pytest.raises((ConnectionFailed, AssertionError)) as caught:
+            assert ask() == [], "every record was left out"
+            raise AssertionError
+        assert str(caught.value).isprintable()
+
+
 def test_what_it_says_is_only_text(lying: ServedProcess, say: Say) -> None:
     """Its errors are made anew here, without what could do harm on a terminal."""
     say("fail(wsremote.errors.NameNotFound('no risk\\n\\x1b[31mhere' + 'x' * 10000))")
@@ -173,6 +207,73 @@ def test_a_name_server_that_hangs_is_given_up(
     with by_name(lying, timeout=1.0) as session:
         assert session.url == right.url
     assert "did not answer within" in warnings(caplog)[-1]
+
+
+def test_what_it_prints_is_not_shown(
+    lying: ServedProcess, right: ServedProcess, say: Say, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It could move the cursor, and is no output of the user's."""
+    record = {"name": "risk", "id": "1", "urls": [right.url], "state": "pinned"}
+    say(f"(print('\\x1b[2Jhere'), __import__('warnings').warn('there'), [{record!r}])[-1]")
+    by_name(lying).close()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_one_that_hangs_keeps_nobody_from_another_server(
+    lying: ServedProcess, right: ServedProcess, say: Say
+) -> None:
+    """A session with a server whose URL is known opens meanwhile."""
+    asked = lying.errors.parent / "hangs"
+    say(f"(Path({str(asked)!r}).touch(), time.sleep(40))")
+    failures: list[Exception] = []
+
+    def look_up() -> None:
+        try:
+            wsremote.connect("risk", token=lying.token, nameserver=lying.url, timeout=6.0)
+        except ConnectionFailed as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=look_up)
+    thread.start()
+    while not asked.exists():
+        pass
+    wsremote.connect(right.url, token=right.token).close()
+    assert thread.is_alive() and not failures
+    say()
+    thread.join()
+    assert "did not answer within" in str(failures[0])
+
+
+def test_if_the_first_few_cannot_be_used_others_are_asked_for(
+    lying: ServedProcess, right: ServedProcess, say: Say
+) -> None:
+    """A name server gives three at first: all of them may be full."""
+    urls = [*(nobody() for _ in range(3)), right.url]
+    records = [
+        {"name": "risk", "id": str(number), "urls": [url], "state": "pinned"}
+        for number, url in enumerate(urls)
+    ]
+    say(f"{records!r}[:n]")
+    with by_name(lying) as session:
+        assert session.url == right.url
+    say(f"{records[:3]!r}[:n]")
+    with pytest.raises(ConnectionFailed, match="none of the 3 servers"):
+        by_name(lying)
+
+
+async def test_others_are_asked_for_in_a_loop_too(
+    lying: ServedProcess, right: ServedProcess, say: Say
+) -> None:
+    """The same look-up."""
+    urls = [*(nobody() for _ in range(3)), right.url]
+    records = [
+        {"name": "risk", "id": str(number), "urls": [url], "state": "pinned"}
+        for number, url in enumerate(urls)
+    ]
+    say(f"{records!r}[:n]")
+    connecting = wsremote.connect_async("risk", token=lying.token, nameserver=lying.url)
+    async with connecting as session:
+        assert session.url == right.url
 
 
 def test_a_connection_that_is_lost_is_not_waited_for(lying: ServedProcess, say: Say) -> None:

@@ -68,8 +68,39 @@ def test_a_name_is_not_found_if_no_name_server_has_it(
         found(memory)
     registry.raising["resolve"] = [NameNotFound("no risk here")]
     registry.down.add(A)
-    with pytest.raises(NameNotFound, match=f"no risk here; nobody at {A}"):
+    with pytest.raises(NameNotFound, match=f"no version here; nobody at {A}") as caught:
+        registry.raising["resolve"] = [NameNotFound("no version here")]
+        found(memory, Wanted("risk", "~=9.0"))
+    assert not caught.value.is_certain
+
+
+UNSURE = NameNotFound("was started a moment ago", is_certain=False)
+
+
+@pytest.mark.parametrize("said", [[UNSURE, UNSURE], [NameNotFound("no risk here")]])
+def test_what_no_name_server_is_certain_of_does_not_count(
+    memory: Remembered, registry: Registry, said: list[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither has heard of it, or one is down that may have: what is remembered is used."""
+    found(memory)
+    if len(said) == 1:
+        registry.down.add(B)
+    registry.raising["resolve"] = list(said)
+    assert found(memory) == ["1"]
+    assert str(said[0]) in caplog.text
+    registry.raising["resolve"] = list(said)
+    with pytest.raises(NameNotFound, match=str(said[0])) as caught:
+        found(memory, Wanted("risk"))
+    assert not caught.value.is_certain
+
+
+def test_one_of_them_that_is_certain_is_enough(memory: Remembered, registry: Registry) -> None:
+    """They know the same; what is remembered is older."""
+    found(memory)
+    registry.raising["resolve"] = [UNSURE, NameNotFound("no risk here")]
+    with pytest.raises(NameNotFound) as caught:
         found(memory)
+    assert caught.value.is_certain
 
 
 def test_what_is_not_found_is_not_remembered(memory: Remembered, registry: Registry) -> None:

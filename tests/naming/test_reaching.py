@@ -28,7 +28,7 @@ def test_each_url_once_and_each_gets_its_share_of_the_time() -> None:
     clock = Clock()
     attempts = Attempts("risk", SERVERS, 9.0, clock)
     shares = []
-    for (url, seconds), took in zip(attempts, [3.0, 0.0, 20.0], strict=True):
+    for (url, _, seconds), took in zip(attempts, [3.0, 0.0, 20.0], strict=True):
         shares.append((url, seconds))
         clock.now += took
         attempts.failed(ConnectionFailed("no"))

@@ -7,7 +7,8 @@ import platform
 import pytest
 
 import wsremote
-from wsremote.naming.record import advertised, record_of
+from wsremote.naming.identity import Identity
+from wsremote.naming.record import advertised, record_of, version_of
 from wsremote.server.config import ServerConfig
 from wsremote.server.server import Server
 
@@ -53,25 +54,28 @@ def test_what_was_said_is_taken() -> None:
 def test_the_record_describes_the_server() -> None:
     """What it serves, the first package being the service; another id each time."""
     server = Server(["msgpack", "json"], ServerConfig(port=0))
-    msgpack_version = record_of(server, "risk", ["msgpack"], urls=["ws://a:1"])["version"]
-    record = record_of(
-        server, "risk", ["msgpack", "json"], urls=["ws://a:1"], tags=["b", "a"], zone="eu"
-    )
+    identity = Identity.new("risk", "1.2", ["b", "a"])
+    record = record_of(server, identity, ["msgpack", "json"], urls=["ws://a:1"], zone="eu")
     assert record == {
         "name": "risk",
-        "id": record["id"],
+        "id": identity.id,
         "urls": ["ws://a:1"],
-        "version": msgpack_version,
+        "version": "1.2",
         "wsremote": wsremote.__version__,
         "python": platform.python_version(),
-        "packages": {"msgpack": msgpack_version, "json": ""},
+        "packages": {"msgpack": version_of("msgpack"), "json": ""},
         "tree": server.inventory.tree.digest,
         "tags": ["a", "b"],
         "zone": "eu",
-        "capacity": 64,
+        "capacity": 32,
     }
-    other = record_of(server, "risk", ["json"], urls=["ws://a:1"], version="7", capacity=3)
-    assert (other["version"], other["capacity"]) == ("7", 3)
-    assert other["id"] != record["id"]
-    with pytest.raises(ValueError, match="is no name"):
-        record_of(server, "ri sk", ["json"], urls=["ws://a:1"])
+    other = record_of(server, identity, ["json"], urls=["ws://a:1"], capacity=3)
+    assert other["capacity"] == 3
+
+
+@pytest.mark.parametrize(("further", "capacity"), [((), 32), (("b",), 64), (("b", "c"), 64)])
+def test_the_capacity_is_what_the_bounds_let_in(further: tuple[str, ...], capacity: int) -> None:
+    """With one token, the sessions of a token; never more than the server has."""
+    server = Server(["json"], ServerConfig(port=0, token="a", further_tokens=further))
+    record = record_of(server, Identity.new("risk", "", ()), ["json"], urls=["ws://a:1"])
+    assert record["capacity"] == capacity

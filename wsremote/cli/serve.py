@@ -81,13 +81,16 @@ def serve(
     wait_for_signal = signals()
     registrar = None
     try:
+        if registering is not None:
+            with plainly(ValueError):
+                identity = registering.identify(server, imported)
         with plainly(OSError, explain=lambda error: error.strerror or str(error)):
             server.start()
         for module, reason in server.inventory.failures.items():
             click.echo(f"wsremote: not served: {module}: {reason}", err=True)
         if registering is not None:
             with plainly(ConnectionFailed, NameTaken, NameRefused, ValueError):
-                registrar = registering.registrar(server, imported)
+                registrar = registering.registrar(server, identity, imported)
                 registrar.start()
         if listening.ready_file is not None:
             with plainly(OSError):

@@ -30,9 +30,11 @@ from ..protocol.messages import (
     Cancel,
     Chunk,
     Leave,
+    Output,
     Ping,
     Pong,
     Replaced,
+    Warned,
 )
 from ..protocol.transfers import Transfers
 from .releasing import Releasing
@@ -94,6 +96,10 @@ def _bound(welcome: Welcome, name: str) -> int:
     return bound if type(bound) is int else sys.maxsize
 
 
+def _ignore(message: Message) -> None:
+    """Nobody is to see it."""
+
+
 class Link(Releasing):
     """Sends and receives the messages of one session.
 
@@ -120,6 +126,8 @@ class Link(Releasing):
         self.id = welcome.session
         self.url = url
         self.limits = welcome.limits
+        # What the server says of itself.
+        self.server = welcome.server
         # Bytes of a payload that leaves room for the other fields of its message.
         self.largest = _bound(welcome, "max_message_size") - _ENVELOPE
         # Seconds that the server keeps the session without a connection.
@@ -169,6 +177,20 @@ class Link(Releasing):
         self.connection.owner = self
         self._poller.watch(self.connection)
         self._poller.remind(time.monotonic() + LOOK, self._look_after)
+
+    def ask_when_lost(self, has_left: Callable[[], bool]) -> None:
+        """Have those asked who know where servers are, when this one's can no longer be reached.
+
+        Args:
+            has_left: Whether they say that the server is no longer there. May take seconds.
+        """
+        if self._resumer is not None:
+            self._resumer.has_left = has_left
+
+    def mute(self) -> None:
+        """Show nothing of what calls print and warn of: of a server that is only asked."""
+        for cls in (Output, Warned):
+            self._handlers[cls] = (_ignore, cls in NUMBERED)
 
     @property
     def messages(self) -> int:

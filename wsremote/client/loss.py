@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .driver import Driver
 
-__all__ = ["call_name", "ended", "expired", "lost_by", "refused"]
+__all__ = ["call_name", "ended", "expired", "left", "lost_by", "refused"]
 
 _MOST_NAMED: Final = 10
 """Calls and objects that the text names; the attributes have all."""
@@ -43,6 +43,12 @@ def expired(link: Driver) -> SessionLost:
     return _lost(
         link, "expired", "the server was out of reach for longer than it keeps a session", None
     )
+
+
+def left(link: Driver) -> SessionLost:
+    """What they raise if the server has ended, and has said nothing."""
+    text = "nothing listens any more where the server was, and no name server has heard of it since"
+    return _lost(link, "ended", text, None)
 
 
 def ended(link: Driver, text: str) -> SessionLost:

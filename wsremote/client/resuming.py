@@ -26,11 +26,12 @@ from ..errors import (
 from ..protocol.liveness import Backoff
 from ..protocol.messages import Bye, Gone, Resumed, Welcome
 from ..protocol.opening import Resumption, Superseded
-from .loss import expired, lost_by, refused
+from .loss import expired, left, lost_by, refused
 from .opening import accept_large, describe_client, open_connected
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     from .driver import Driver
     from .opening import Opened
@@ -55,6 +56,10 @@ _FAREWELL: Final = 60.0
 _REFUSED_FOR: Final = 120.0
 """Seconds for which every answer must be a refusal before a session is given up: somebody else may
 answer at the server's address for a while, and a wrong byte be on the way."""
+
+_LEFT_FOR: Final = 20.0
+"""Seconds for which a server must be away that those who know where servers are know no longer: a
+lease and more, so that one that has just been cut off, or they themselves, can be back."""
 
 _MOST_REFUSALS: Final = 3
 """Times in a row that the server itself must not know the session, for the same reason."""
@@ -82,6 +87,11 @@ class Resumer:
         # A queue: an interrupt inside the Python code of an Event would leave that locked.
         self._wanted: SimpleQueue[None] = SimpleQueue()
         self._in_turn = threading.Lock()
+        # Whether those who know where servers are say that this one is no longer there.
+        self.has_left: Callable[[], bool] | None = None
+        # Since when they have said so; monotonic seconds.
+        self._left_since = math.inf
+        self._asked_at = -math.inf
         # Until when to tell the server that the session was closed here.
         self._until = 0.0
 
@@ -112,7 +122,7 @@ class Resumer:
     def _resume(self, link: Driver) -> None:
         """Attempt to connect until the session goes on, or never will."""
         backoff, since, refusals = Backoff(), time.monotonic(), 0
-        refused_since = math.inf
+        refused_since = self._left_since = math.inf
         while link.detached is not None:
             if link.closed and time.monotonic() > self._until:
                 return
@@ -140,6 +150,9 @@ class Resumer:
             except (ConnectionFailed, ConnectionLost, OSError) as error:
                 refusals, refused_since = 0, math.inf
                 logger.info("! session %s: %s", link.id, error)
+                if self._is_dead(error):
+                    link.give_up(left(link))
+                    return
                 continue
             gone = opened.answer if isinstance(opened.answer, Gone) else None
             restarted = opened.epoch != self._epoch
@@ -157,6 +170,19 @@ class Resumer:
                 return
             if self._go_on(link, opened):
                 return
+
+    def _is_dead(self, error: Exception) -> bool:
+        """Whether the server has ended: nothing listens there, and nobody has heard of it since.
+
+        A server that is silent may be back, with its sessions.
+        """
+        now = time.monotonic()
+        if self.has_left is None or not isinstance(error.__cause__, ConnectionRefusedError):
+            self._left_since = math.inf
+        elif now - self._asked_at >= _LEFT_FOR / 4:
+            has_left, self._asked_at = self.has_left(), now
+            self._left_since = min(self._left_since, now) if has_left else math.inf
+        return now - self._left_since >= _LEFT_FOR
 
     def _connect(self, link: Driver) -> Opened:
         """One attempt."""

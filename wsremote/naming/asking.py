@@ -37,6 +37,13 @@ _FAREWELL: Final = 1.0
 _NO_TIME: Final = 0.0
 _LONGEST: Final = 2000
 """Characters of what a name server says of an error."""
+_ITS_TOKEN: Final = "nameserver_token=…, --nameserver-token or WSREMOTE_NAMESERVER_TOKEN"
+_ITS_WORDS: Final = {
+    "'wsremote serve'": "'wsremote nameserver'",
+    "connect(token=...), --token or WSREMOTE_TOKEN": _ITS_TOKEN,
+    "--token, WSREMOTE_TOKEN": _ITS_TOKEN,
+}
+"""What errors of a session tell the user to do about a server, and what about a name server."""
 
 
 class NameServer:
@@ -67,7 +74,9 @@ class NameServer:
             )
         except (WsRemoteError, OSError) as error:
             kind = type(error) if isinstance(error, ConnectionFailed) else ConnectionFailed
-            text = _told(error).replace("'wsremote serve'", "'wsremote nameserver'")
+            text = printable(str(error), _LONGEST)
+            for ours, its in _ITS_WORDS.items():
+                text = text.replace(ours, its)
             raise kind(f"the name server {url}: {text}") from error
         try:
             if "nameserver" not in self._session.tree.packages:
@@ -77,6 +86,8 @@ class NameServer:
                     " 'wsremote nameserver' printed?"
                 )
             self._module: Any = self._session.modules.nameserver
+            # What its functions print is nobody's to see, and may be anything.
+            self._session._driver.mute()
         except BaseException:
             self._session.close()
             raise
@@ -125,7 +136,8 @@ class NameServer:
         """
         with self._plainly(), self._session.timeout(patience):
             stream = iter(self._module.watch(since, prefix))
-            while True:
+        while True:
+            with self._plainly(), self._session.timeout(patience):
                 try:
                     item = next(stream)
                 except StopIteration:
@@ -134,7 +146,8 @@ class NameServer:
                     if not self._session.connected:
                         raise
                     return
-                yield item
+            # Outside: an interrupt, or the end of this generator, is none of its errors.
+            yield item
         raise ConnectionFailed(f"the name server {self.url} tells of no more changes")
 
     def close(self) -> None:
@@ -155,10 +168,9 @@ class NameServer:
         try:
             yield
         except (NameNotFound, NameTaken, NameRefused) as error:
-            raise type(error)(_told(error)) from None
+            raise _known(error) from None
         except LeaseLost as error:
-            reason = error.reason if error.reason in ("expired", "replaced") else "unknown"
-            raise LeaseLost(_told(error), reason) from None
+            raise LeaseLost(_told(error), _reason(error.reason)) from None
         except CallTimeout as error:
             self._is_lost = True
             seconds = time.monotonic() - begun
@@ -171,17 +183,33 @@ class NameServer:
             raise ConnectionFailed(
                 f"the session with the name server {self.url} was lost ({printable(reason)})"
             ) from error
-        except (Exception, SystemExit) as error:  # whatever a stranger raises
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a stranger raises, be it GeneratorExit
             if isinstance(error, ValueError) and not isinstance(error, WsRemoteError):
                 raise ValueError(_told(error)) from None
+            # Without the error itself, which a traceback would ask for its text.
             raise ConnectionFailed(
-                f"the name server {self.url}: {type(error).__name__}: {_told(error)}"
-            ) from error
+                f"the name server {self.url}: {_class_of(error)}: {_told(error)}"
+            ) from None
+
+
+def _known(error: NameNotFound | NameTaken | NameRefused) -> WsRemoteError:
+    """The same error, with nothing in it but plain text."""
+    if isinstance(error, NameNotFound):
+        return NameNotFound(_told(error), error.is_certain is True)
+    return NameTaken(_told(error)) if isinstance(error, NameTaken) else NameRefused(_told(error))
+
+
+def _reason(said: object) -> str:
+    return said if type(said) is str and said in ("expired", "replaced") else "unknown"
 
 
 def _told(error: BaseException) -> str:
-    """The text of an error, as it may be shown."""
-    try:
-        return printable(str(error), _LONGEST)
-    except Exception:  # of a class that was made of what came
-        return type(error).__name__
+    """The text of an error, as it may be shown. An error that has something else is not asked."""
+    texts = [each for each in error.args if type(each) is str]
+    return printable(texts[-1], _LONGEST) if texts else _class_of(error)
+
+
+def _class_of(error: BaseException) -> str:
+    return printable(type(error).__name__, 100)

@@ -1,4 +1,8 @@
-"""What a name server says of a server, checked field by field: it is from the wire."""
+"""What a name server says of a server, checked field by field: it is from the wire.
+
+Types are compared, not asked with `isinstance`: what a name server gives in place of a dict may
+be a proxy, and each look at that a call of a stranger that takes as long as it likes.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +94,7 @@ class ServerInfo:
         Raises:
             ValueError: It is none; the text names the field.
         """
-        if not isinstance(value, dict):
+        if type(value) is not dict:
             raise ValueError(f"it is a {type(value).__name__}, not a dict")
         fields: dict[str, Any] = {}
         for field, (read, is_needed) in _FIELDS.items():
@@ -130,22 +134,23 @@ class ServerInfo:
 
 def _text(value: object, longest: int = _LONGEST) -> str:
     # It may be shown on a terminal.
-    if not isinstance(value, str) or len(value) > longest or not value.isprintable():
+    if type(value) is not str or len(value) > longest or not value.isprintable():
         raise ValueError(f"it is no printable text of at most {longest} characters")
-    return str(value)
+    return value
 
 
 def _name(value: object) -> str:
-    problem = name_problem(_text(value))
+    name = _text(value)
+    problem = name_problem(name)
     if problem is not None:
         raise ValueError(problem)
-    return str(value)
+    return name
 
 
 def _list(value: object, most: int) -> list[Any]:
-    if not isinstance(value, list | tuple) or len(value) > most:
+    if type(value) not in (list, tuple) or len(value) > most:  # type: ignore[arg-type]
         raise ValueError(f"it is no list of at most {most}")
-    return list(value)
+    return list(value)  # type: ignore[call-overload, no-any-return]
 
 
 def _urls(value: object) -> tuple[str, ...]:
@@ -163,15 +168,16 @@ def _tags(value: object) -> tuple[str, ...]:
 
 
 def _packages(value: object) -> tuple[tuple[str, str], ...]:
-    if not isinstance(value, dict) or len(value) > _MOST_PACKAGES:
+    if type(value) is not dict or len(value) > _MOST_PACKAGES:
         raise ValueError(f"it is no dict of at most {_MOST_PACKAGES}")
     return tuple((_text(name), _text(version)) for name, version in value.items())
 
 
 def _state(value: object) -> str:
-    if value not in _STATES:
+    state = _text(value)
+    if state not in _STATES:
         raise ValueError(f"it is none of {', '.join(sorted(_STATES))}")
-    return str(value)
+    return state
 
 
 def _count(value: object, most: int = _MOST_SESSIONS) -> int:
@@ -189,7 +195,7 @@ def _number(value: object, most: float = math.inf) -> float:
 def _load(value: object) -> ServerLoad | None:
     if value is None:
         return None
-    if not isinstance(value, dict):
+    if type(value) is not dict:
         raise ValueError("it is no dict")
     return ServerLoad(
         _count(value.get("sessions")),

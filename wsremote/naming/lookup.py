@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ..errors import AuthenticationFailed, ConnectionFailed, NameNotFound
+from ..errors import AuthenticationFailed, ConnectionFailed, NameNotFound, WsRemoteError
 from .asking import NameServer
 from .information import ServerInfo
 from .remembered import Remembered
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from .nameservers import NameServers
     from .remembered import Answer
 
-__all__ = ["all_servers", "look_up", "servers_of"]
+__all__ = ["CANDIDATES", "all_servers", "look_up", "servers_of"]
 
 logger = logging.getLogger("wsremote.naming")
 
 T = TypeVar("T")
 
-_CANDIDATES: Final = 3
+CANDIDATES: Final = 3
 """Servers that are asked for: one to connect to, and others in case that cannot be reached."""
 _PATIENCE: Final = 3.0
 """Seconds for all name servers together where an earlier answer is remembered."""
@@ -37,6 +37,7 @@ def look_up(
     *,
     ssl_context: ssl.SSLContext | None,
     timeout: float,
+    candidates: int = CANDIDATES,
     remembered: Remembered | None = None,
 ) -> list[ServerInfo]:
     """The servers to try, in this order; at least one.
@@ -46,6 +47,7 @@ def look_up(
         nameservers: Where to ask, one after the other.
         ssl_context: What to trust with `wss://`; None for the system's authorities.
         timeout: Seconds for all of it.
+        candidates: How many servers, at most.
         remembered: Earlier answers; None for those on this user's disk.
 
     Raises:
@@ -61,7 +63,7 @@ def look_up(
     def resolve(server: NameServer, seconds: float) -> list[ServerInfo]:
         name, version, tags, zone = wanted
         answer = server.call(
-            "resolve", name, version or None, tags, zone, _CANDIDATES, timeout=seconds
+            "resolve", name, version or None, tags, zone, candidates, timeout=seconds
         )
         found = [each for each in servers_of(answer, server.url) if each.name == name]
         if not found:
@@ -72,9 +74,11 @@ def look_up(
 
     try:
         found = _ask_all(nameservers, resolve, ssl_context=ssl_context, timeout=patience)
-    except (NameNotFound, AuthenticationFailed):
+    except AuthenticationFailed:
         raise
     except ConnectionFailed as error:
+        if isinstance(error, NameNotFound) and (error.is_certain or known is None):
+            raise
         if known is None:
             raise ConnectionFailed(
                 f"no name server says where {wanted.name} is, and none has before: {error}"
@@ -121,7 +125,7 @@ def _ask_all(
     """What the first name server that answers says, the last good one being asked first.
 
     That a name is not found only counts if none of the others has it: one that was just started
-    may not know it yet.
+    may not know it yet. And it is certain only if one knows all servers, and all were heard.
 
     Args:
         nameservers: Where to ask.
@@ -145,8 +149,12 @@ def _ask_all(
                 url, nameservers.token, ssl_context=ssl_context, timeout=left
             ) as server:
                 answer = question(server, until - time.monotonic())
-        except ConnectionFailed as error:
+        except WsRemoteError as error:
             logger.info("! %s", error)
+            if not isinstance(error, ConnectionFailed):
+                # Of those that only servers are told when they register.
+                text = f"the name server {url}: {type(error).__name__}: {error}"
+                error = ConnectionFailed(text)
             failures.append(error)
         else:
             nameservers.has_answered(url)
@@ -160,8 +168,11 @@ def _the_one(failures: Sequence[ConnectionFailed]) -> ConnectionFailed:
         said = [error for error in failures if isinstance(error, kind)]
         others = [error for error in failures if not isinstance(error, kind)]
         if said and (kind is NameNotFound or not others):
-            texts = dict.fromkeys(map(str, [*said[:1], *others]))
-            return kind("; ".join(texts))
+            texts = "; ".join(dict.fromkeys(map(str, [*said[:1], *others])))
+            if kind is NameNotFound:
+                knows = any(isinstance(error, NameNotFound) and error.is_certain for error in said)
+                return NameNotFound(texts, is_certain=knows and not others)
+            return AuthenticationFailed(texts)
     return ConnectionFailed(" ".join(f"{str(error).rstrip('.')};" for error in failures)[:-1])
 
 
@@ -171,13 +182,13 @@ def servers_of(answer: object, url: str) -> list[ServerInfo]:
     Raises:
         ConnectionFailed: It is no list.
     """
-    if not isinstance(answer, list | tuple):
+    if type(answer) not in (list, tuple):
         raise ConnectionFailed(
             f"the name server {url} gave a {type(answer).__name__} for a list of servers: is it the"
             " same version of wsremote?"
         )
     found = []
-    for record in answer:
+    for record in answer:  # type: ignore[attr-defined]
         try:
             found.append(ServerInfo.from_wire(record))
         except ValueError as error:
@@ -189,4 +200,7 @@ def _from_memory(name: str, known: Answer, error: ConnectionFailed) -> str:
     minutes = known.age / 60
     age = f"{minutes / 60:.0f} h" if minutes > 90 else f"{minutes:.0f} min"
     urls = ", ".join(url for server in known.servers for url in server.urls)
-    return f"no name server answers, {name} is looked for where it was {age} ago, {urls}: {error}"
+    return (
+        f"no name server answers that knows, {name} is looked for where it was {age} ago, {urls}:"
+        f" {error}"
+    )

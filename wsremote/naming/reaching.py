@@ -11,7 +11,8 @@ from ..client.async_session import in_thread, open_async
 from ..client.session import Session
 from ..errors import AuthenticationFailed, ConnectionFailed, ConnectionLost, SessionClosed
 from ..printable import printable
-from .lookup import all_servers, look_up
+from .identity import mismatch
+from .lookup import CANDIDATES, all_servers, look_up
 
 if TYPE_CHECKING:
     import ssl
@@ -29,6 +30,11 @@ logger = logging.getLogger("wsremote.naming")
 
 _FAILURES: Final = (ConnectionFailed, ConnectionLost, SessionClosed, OSError)
 """What lets the next server be tried."""
+_MORE_CANDIDATES: Final = 16
+"""Servers that are asked for when none of the first can be used; name servers give no more."""
+
+_ASKING: Final = 10.0
+"""Seconds to ask whether a server has left: half of it for all name servers."""
 
 
 class Attempts:
@@ -49,26 +55,46 @@ class Attempts:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
-        self._urls = list(dict.fromkeys(url for each in servers for url in each.urls))
         self._end = clock() + timeout
         self._clock = clock
+        # By the URL; and what was wrong with it, in the same order.
+        self._places: dict[str, ServerInfo] = {}
         self._failures: list[tuple[str, bool]] = []
+        self.add(servers)
 
-    def __iter__(self) -> Iterator[tuple[str, float]]:
-        """URLs, each with the seconds for it: a silent one must leave time for the others."""
-        for number, url in enumerate(self._urls):
+    def add(self, servers: Sequence[ServerInfo]) -> bool:
+        """Try these too, where they are others; whether they are."""
+        known = len(self._places)
+        for each in servers:
+            for url in each.urls:
+                self._places.setdefault(url, each)
+        return len(self._places) > known
+
+    def __iter__(self) -> Iterator[tuple[str, ServerInfo, float]]:
+        """URLs that have not been tried, each with the record that has it and its seconds.
+
+        A silent one must leave time for the others.
+        """
+        while (number := len(self._failures)) < len(self._places):
+            url, server = list(self._places.items())[number]
             left = max(0.05, self._end - self._clock())
-            yield url, round(left / (len(self._urls) - number), 2)
+            yield url, server, round(left / (len(self._places) - number), 2)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time for all of them has passed."""
+        return self._clock() >= self._end
 
     def failed(self, error: Exception) -> None:
         """The last URL is of no use."""
         # A server that has proved nothing may have said it.
         text = printable(str(error), 2000)
         self._failures.append((text, isinstance(error, AuthenticationFailed)))
-        tried = len(self._failures)
-        url = self._urls[tried - 1]
-        following = f"; trying {self._urls[tried]}" if tried < len(self._urls) else ""
-        logger.warning("! %s: %s cannot be used: %s%s", self._name, url, text, following)
+        urls, tried = list(self._places), len(self._failures)
+        following = f"; trying {urls[tried]}" if tried < len(urls) else ""
+        logger.warning(
+            "! %s: %s cannot be used: %s%s", self._name, urls[tried - 1], text, following
+        )
 
     def error(self) -> ConnectionFailed:
         """That none of them is of use: each with its reason."""
@@ -76,10 +102,11 @@ class Attempts:
         kind = AuthenticationFailed if all_refuse else ConnectionFailed
         reasons = "; ".join(
             text if url in text else f"{url}: {text}"
-            for url, (text, _) in zip(self._urls, self._failures, strict=True)
+            for url, (text, _) in zip(self._places, self._failures, strict=True)
         )
-        what = "the server" if len(self._urls) == 1 else f"none of the {len(self._urls)} servers"
-        verb = "cannot be used" if len(self._urls) == 1 else "can be used"
+        count = len(self._places)
+        what = "the server" if count == 1 else f"none of the {count} servers"
+        verb = "cannot be used" if count == 1 else "can be used"
         return kind(f"{what} of {self._name} {verb}: {reasons}")
 
 
@@ -115,14 +142,25 @@ class Named:
         end = time.monotonic() + timeout
         servers = self._look_up(ssl_context, timeout)
         # To see that a name server hangs may have taken longer than its half.
-        left = max(end - time.monotonic(), timeout / 2)
-        attempts = Attempts(self.wanted.name, servers, left)
-        for url, seconds in attempts:
-            try:
-                return Session(url, token, ssl_context=ssl_context, timeout=seconds, bounds=bounds)
-            except _FAILURES as error:
-                attempts.failed(error)
-        raise attempts.error()
+        attempts = self._attempts(servers, max(end - time.monotonic(), timeout / 2))
+        while True:
+            for url, server, seconds in attempts:
+                try:
+                    session = Session(
+                        url, token, ssl_context=ssl_context, timeout=seconds, bounds=bounds
+                    )
+                    try:
+                        self._check(session, server)
+                    except ConnectionFailed:
+                        session.close()
+                        raise
+                except _FAILURES as error:
+                    attempts.failed(error)
+                else:
+                    self._attend_to(session, ssl_context)
+                    return session
+            if not self._are_more(attempts, servers, ssl_context, timeout):
+                raise attempts.error()
 
     async def open_async(
         self, token: str, *, ssl_context: ssl.SSLContext | None, seconds: float, bounds: Bounds
@@ -130,17 +168,84 @@ class Named:
         """The same in the running event loop; the look-up is made in a thread."""
         end = time.monotonic() + seconds
         servers = await in_thread(lambda: self._look_up(ssl_context, seconds))
-        left = max(end - time.monotonic(), seconds / 2)
-        attempts = Attempts(self.wanted.name, servers, left)
-        for url, share in attempts:
-            try:
-                return await open_async(url, token, ssl_context, share, bounds)
-            except _FAILURES as error:
-                attempts.failed(error)
-        raise attempts.error()
+        attempts = self._attempts(servers, max(end - time.monotonic(), seconds / 2))
+        while True:
+            for url, server, share in attempts:
+                try:
+                    session = await open_async(url, token, ssl_context, share, bounds)
+                    try:
+                        self._check(session, server)
+                    except ConnectionFailed:
+                        await session.close()
+                        raise
+                except _FAILURES as error:
+                    attempts.failed(error)
+                else:
+                    self._attend_to(session, ssl_context)
+                    return session
+            if not await in_thread(lambda: self._are_more(attempts, servers, ssl_context, seconds)):
+                raise attempts.error()
 
-    def _look_up(self, ssl_context: ssl.SSLContext | None, timeout: float) -> list[ServerInfo]:
-        return look_up(self.wanted, self.nameservers, ssl_context=ssl_context, timeout=timeout / 2)
+    def _look_up(
+        self, ssl_context: ssl.SSLContext | None, timeout: float, candidates: int = CANDIDATES
+    ) -> list[ServerInfo]:
+        return look_up(
+            self.wanted,
+            self.nameservers,
+            ssl_context=ssl_context,
+            timeout=timeout / 2,
+            candidates=candidates,
+        )
+
+    def _attempts(self, servers: Sequence[ServerInfo], timeout: float) -> Attempts:
+        return Attempts(self.wanted.name, servers, timeout)
+
+    def _check(self, session: Session | AsyncSession, server: ServerInfo) -> None:
+        """See that a session is with the server that was looked for.
+
+        Raises:
+            ConnectionFailed: Another one is there that takes the token.
+        """
+        problem = mismatch(session._driver.server, server, self.wanted)
+        if problem is None and "nameserver" in session.tree.packages:
+            problem = f"a name server is there, and no server of {self.wanted.name}"
+        if problem is not None:
+            raise ConnectionFailed(f"{session.url}: {problem}")
+
+    def _attend_to(
+        self, session: Session | AsyncSession, ssl_context: ssl.SSLContext | None
+    ) -> None:
+        """Have a session whose server is dead end, and not wait for it until its time is over."""
+        url = session.url
+        session._driver.ask_when_lost(lambda: self.has_left(url, ssl_context, _ASKING))
+
+    def _are_more(
+        self,
+        attempts: Attempts,
+        servers: Sequence[ServerInfo],
+        ssl_context: ssl.SSLContext | None,
+        timeout: float,
+    ) -> bool:
+        """Whether there are other servers than those that were tried: all may have been full."""
+        if len(servers) != CANDIDATES or attempts.is_late:
+            return False
+        try:
+            return attempts.add(self._look_up(ssl_context, timeout, _MORE_CANDIDATES))
+        except ConnectionFailed as error:
+            logger.info("! no other servers of %s: %s", self.wanted.name, error)
+            return False
+
+    def is_over(self, url: str, ssl_context: ssl.SSLContext | None, timeout: float) -> bool:
+        """Whether a session that has no connection is of no more use: its server has left."""
+        if not self.has_left(url, ssl_context, timeout):
+            return False
+        logger.warning(
+            "! %s: the session at %s has no connection, and there is no server of that name any"
+            " more: another session is opened",
+            self.wanted.name,
+            url,
+        )
+        return True
 
     def has_left(self, url: str, ssl_context: ssl.SSLContext | None, timeout: float) -> bool:
         """Whether the name servers say that no server of the name is at this URL any more.
@@ -154,12 +259,4 @@ class Named:
             )
         except ConnectionFailed:
             return False
-        left = not any(each.name == name and url in each.urls for each in servers)
-        if left:
-            logger.warning(
-                "! %s: the session at %s has no connection, and there is no server of that name any"
-                " more: another session is opened",
-                name,
-                url,
-            )
-        return left
+        return not any(each.name == name and url in each.urls for each in servers)

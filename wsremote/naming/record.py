@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import secrets
 import sys
 import urllib.parse
 from typing import TYPE_CHECKING, Any, Final
@@ -13,12 +12,12 @@ from ..errors import ConnectionFailed
 from ..server.config import is_loopback
 from ..transport.url import parse_url
 from ..version import __version__
-from .names import name_problem, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ..server.server import Server
+    from .identity import Identity
 
 __all__ = ["advertised", "record_of", "version_of"]
 
@@ -28,12 +27,10 @@ _EVERYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 def record_of(
     server: Server,
-    name: str,
+    identity: Identity,
     packages: Sequence[str],
     *,
     urls: Sequence[str],
-    version: str | None = None,
-    tags: Iterable[str] = (),
     zone: str = "",
     capacity: int | None = None,
 ) -> dict[str, Any]:
@@ -41,35 +38,32 @@ def record_of(
 
     Args:
         server: Which.
-        name: Under which it is to be found.
+        identity: What it calls itself.
         packages: The import names that it was told to serve, the service itself first.
         urls: Where clients reach it: what `advertised` gives.
-        version: Of the service; None for that of the first package.
-        tags: What clients may ask for.
         zone: Where it is.
-        capacity: Sessions that it takes; None for `--max-sessions`.
-
-    Raises:
-        ValueError: The name is none.
+        capacity: Sessions that it takes; None for as many as its bounds let in.
     """
-    problem = name_problem(name)
-    if problem is not None:
-        raise ValueError(problem)
-    versions = {package: version_of(package) or "" for package in packages}
     return {
-        "name": name,
-        # Of this run: a server that is started again is another one.
-        "id": secrets.token_hex(16),
+        "name": identity.name,
+        "id": identity.id,
         "urls": list(urls),
-        "version": versions[packages[0]] if version is None else version,
+        "version": identity.version,
         "wsremote": __version__,
         "python": platform.python_version(),
-        "packages": versions,
+        "packages": {package: version_of(package) or "" for package in packages},
         "tree": server.inventory.tree.digest,
-        "tags": list(names_of("tags", tags)),
+        "tags": list(identity.tags),
         "zone": zone,
-        "capacity": server.limits.max_sessions if capacity is None else capacity,
+        "capacity": _room(server) if capacity is None else capacity,
     }
+
+
+def _room(server: Server) -> int:
+    """Sessions that clients can open; with one token they are fewer."""
+    limits = server.limits
+    tokens = 1 + len(server.config.further_tokens)
+    return min(limits.max_sessions, tokens * limits.max_sessions_per_token)
 
 
 def version_of(package: str) -> str | None:

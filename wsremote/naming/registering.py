@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..server.load import LoadMeter
-from .record import advertised, record_of
+from .identity import Identity
+from .record import advertised, record_of, version_of
 from .registrar import Registrar
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ __all__ = ["Registering"]
 
 @dataclass(frozen=True, slots=True)
 class Registering:
-    """What a server is told about its name: `Registering(…).registrar(server, packages).start()`.
+    """What a server is told about its name.
 
     Attributes:
         name: Under which clients find it.
@@ -28,7 +29,7 @@ class Registering:
         advertise: The URLs at which clients reach it; empty for where it listens.
         tags: What clients may ask for.
         zone: Where it is.
-        capacity: Sessions that it takes; None for `--max-sessions`.
+        capacity: Sessions that it takes; None for as many as its bounds let in.
         service_version: None for that of the first package.
     """
 
@@ -45,23 +46,39 @@ class Registering:
         """The name, and where clients ask for it."""
         return self.name, ",".join(self.nameservers.urls)
 
-    def registrar(self, server: Server, packages: Sequence[str]) -> Registrar:
+    def identify(self, server: Server, packages: Sequence[str]) -> Identity:
+        """Have a server tell its clients what it is called. Before it listens.
+
+        Args:
+            server: Which.
+            packages: Import names of what it was told to serve, the service itself first.
+
+        Raises:
+            ValueError: The name is none.
+        """
+        version = self.service_version
+        if version is None:
+            version = version_of(packages[0]) or ""
+        identity = Identity.new(self.name, version, self.tags)
+        server.said.update(identity.told())
+        return identity
+
+    def registrar(self, server: Server, identity: Identity, packages: Sequence[str]) -> Registrar:
         """What keeps a server registered that listens.
 
         Args:
             server: Which; it listens.
-            packages: Import names of what it was told to serve, the service itself first.
+            identity: What it tells its clients: of `identify`.
+            packages: Import names of what it was told to serve.
 
         Raises:
-            ValueError: The name is none, or clients could not reach the server.
+            ValueError: Clients could not reach the server.
         """
         record = record_of(
             server,
-            self.name,
+            identity,
             packages,
             urls=advertised(server.url, self.advertise, self.nameservers.urls),
-            version=self.service_version,
-            tags=self.tags,
             zone=self.zone,
             capacity=self.capacity,
         )

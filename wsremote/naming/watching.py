@@ -124,13 +124,18 @@ class Watch:
     def _read(self, item: Any, url: str) -> tuple[int, list[Change]]:
         """One item of the stream: its revision, and what has changed by it."""
         try:
+            # No proxy is looked into: that would be a call, which takes as long as it likes.
+            if type(item) is not dict:
+                raise ValueError(f"it is a {type(item).__name__}, not a dict")
             revision, kind = item["revision"], item["kind"]
-            if type(revision) is not int:
-                raise ValueError("its revision is no number")
+            if type(revision) is not int or type(kind) is not str:
+                raise ValueError("its revision is no number, or its kind no text")
             if kind == "all":
                 found = servers_of(item["servers"], url)
                 return revision, self._replace({(each.name, each.id): each for each in found})
-            key = str(item["name"]), str(item["id"])
+            key = item["name"], item["id"]
+            if not all(type(part) is str for part in key):
+                raise ValueError("its name or id is no text")
             server = None if kind == "gone" else ServerInfo.from_wire(item["server"])
         except (ValueError, TypeError, LookupError) as error:
             raise ConnectionFailed(

@@ -105,6 +105,8 @@ class Server:
         }
         # Of this process: a session of another epoch is lost.
         self.epoch = secrets.token_bytes(16)
+        # What each session's client is told of it; with its name, if it has one.
+        self.said: dict[str, Any] = {"wsremote": __version__, "python": platform.python_version()}
         self.rules = RequestRules(
             host=config.host,
             secure=config.ssl_certfile is not None,
@@ -337,11 +339,7 @@ class Server:
                 "grace_when_empty": math.ceil(limits.grace_when_empty),
                 "idle_timeout": math.ceil(limits.idle_timeout),
             },
-            {
-                "wsremote": __version__,
-                "python": platform.python_version(),
-                "installed": installed_packages(),
-            },
+            {**self.said, "installed": installed_packages()},
         )
 
     def resume_session(

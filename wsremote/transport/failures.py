@@ -84,7 +84,8 @@ def certificate_refused(server: ServerUrl, error: ssl.SSLCertVerificationError) 
         return ConnectionFailed(f"{text} Connect by a name that it is for.")
     return ConnectionFailed(
         f"{text} If you trust it, say so: wsremote.connect(url,"
-        " ssl_context=ssl.create_default_context(cafile='cert.pem'))."
+        " ssl_context=ssl.create_default_context(cafile='cert.pem')), or the environment variable"
+        " SSL_CERT_FILE=cert.pem."
     )
 
 

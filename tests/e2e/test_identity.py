@@ -1,0 +1,138 @@
+"""Names are hints: a client sees whether a server that it has reached is what it looked for."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from harness import ServedProcess
+from named import LOOKS_UP, REGISTERS, Names, kill
+
+import wsremote
+from wsremote.errors import ConnectionFailed, SessionLost
+
+
+@pytest.fixture
+def replaced(here: Names) -> ServedProcess:
+    """`pricing`, on the port of `risk`, which was killed; the lease of that goes on."""
+    old = here.server("risk", "--service-version", "1.2", "--tag", "gpu")
+    kill(old)
+    return here.server("pricing", port=old.port)
+
+
+def test_another_server_in_the_place_of_a_dead_one_is_not_taken_for_it(
+    here: Names, replaced: ServedProcess
+) -> None:
+    """Both take the token."""
+    assert "risk" in {each.name for each in here.listed()}
+    with pytest.raises(ConnectionFailed, match="is that of pricing, not of risk"):
+        here.connect("risk")
+    assert here.found("pricing") == replaced.url
+    right = here.server("risk")
+    assert {here.found("risk") for _ in range(8)} == {right.url}
+
+
+async def test_it_is_not_in_a_loop_either(here: Names, replaced: ServedProcess) -> None:
+    """The session that was opened for it is closed."""
+    with pytest.raises(ConnectionFailed, match="is that of pricing, not of risk"):
+        await wsremote.connect_async("risk", token=LOOKS_UP, nameserver=here.url)
+    while any(each.load and each.load.sessions for each in here.listed("pricing")):
+        pass
+
+
+def test_a_server_without_a_name_stands_for_none(names: Names) -> None:
+    """Not for what a client remembers either, when the name server is gone."""
+    nameserver = names.nameserver()
+    old = names.server("risk")
+    names.connect("risk").close()
+    kill(old)
+    nameserver.stop()
+    other = names.start("json", port=old.port, token=LOOKS_UP)
+    with pytest.raises(ConnectionFailed, match="has no name, and is not that of risk"):
+        names.connect("risk")
+    wsremote.connect(other.url, token=LOOKS_UP, new=True).close()
+
+
+@pytest.mark.parametrize(
+    ("version", "tag", "problem"),
+    [
+        ("1.2", "gpu", None),
+        ("2.0", "gpu", "of version 2.0 by now, and 1.2 was chosen for version='~=1.2'"),
+        ("1.2", "cpu", "no longer the tags gpu"),
+    ],
+)
+def test_one_that_was_started_again_is_it_if_it_is_what_was_asked_for(
+    names: Names, version: str, tag: str, problem: str | None
+) -> None:
+    """The name server is down: only from the server itself does the client hear what it is."""
+    nameserver = names.nameserver()
+    old = names.server("risk", "--service-version", "1.2", "--tag", "gpu")
+    assert names.found("risk", version="~=1.2", tags=["gpu"]) == names.found("risk") == old.url
+    nameserver.stop()
+    kill(old)
+    names.server("risk", "--service-version", version, "--tag", tag, port=old.port)
+    assert names.found("risk") == old.url
+    if problem is None:
+        assert names.found("risk", version="~=1.2", tags=["gpu"]) == old.url
+    else:
+        with pytest.raises(ConnectionFailed, match=re.escape(problem)):
+            names.connect("risk", version="~=1.2", tags=["gpu"])
+
+
+def test_what_is_pinned_may_be_called_otherwise_but_is_no_name_server(here: Names) -> None:
+    """Who may pin has said so; the name server's own URL is a slip."""
+    server = here.server("risk")
+    with wsremote.connect(here.url, token=REGISTERS, new=True) as operator:
+        names = operator.modules.nameserver
+        pins = {"alias": server.url, "itself": here.url}
+        for name, url in pins.items():
+            names.pin({"name": name, "url": url})
+        assert here.found("alias") == server.url
+        with pytest.raises(ConnectionFailed, match="a name server is there"):
+            here.connect("itself")
+        for name, url in pins.items():
+            names.unpin(name, url)
+
+
+# ---- a server that is dead -----------------------------------------------------------------
+
+
+def test_a_call_that_waits_for_a_killed_server_ends(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When nothing listens there, and no name server has heard of it for a while."""
+    monkeypatch.setattr("wsremote.client.resuming._LEFT_FOR", 0.4)
+    names.nameserver("--lease", "3s")
+    server = names.server("risk")
+    session = names.connect("risk")
+    kill(server)
+    with pytest.raises(SessionLost, match=r"nothing listens any more.*wsremote\.connect"):
+        session.modules.json.dumps(1)
+    assert session.closed
+    other = names.server("risk")
+    assert names.found("risk") == other.url
+
+
+def test_a_call_waits_as_long_as_somebody_hears_of_the_server(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or as no name server can be asked: it may be the network."""
+    monkeypatch.setattr("wsremote.client.resuming._LEFT_FOR", 0.1)
+    nameserver = names.nameserver("--lease", "60s")
+    server = names.server("risk")
+    session = names.connect("risk")
+    asked: list[bool] = []
+    resumer = session._driver._resumer
+    assert resumer is not None
+    has_left = resumer.has_left
+    assert has_left is not None
+    resumer.has_left = lambda: asked.append(has_left()) or asked[-1]
+    kill(server)
+    waiting = session.submit(session.modules.json.dumps, 1)
+    while len(asked) < 3:
+        session._driver._resumer.hurry()
+    kill(nameserver)
+    count = len(asked)
+    while len(asked) < count + 3:
+        session._driver._resumer.hurry()
+    assert not any(asked) and not waiting.done() and not session.closed
