@@ -278,7 +278,13 @@ async def open_async(
         cache = Cache.default()
         known = cache.last_tree(url)
         opened = open_session(
-            url, token, known or "", ssl_context=ssl_context, timeout=seconds, bounds=bounds
+            url,
+            token,
+            known or "",
+            ssl_context=ssl_context,
+            timeout=seconds,
+            bounds=bounds,
+            tasks=True,
         )
         welcome = opened.answer
         if not isinstance(welcome, Welcome):

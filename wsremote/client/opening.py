@@ -101,6 +101,7 @@ def open_session(
     ssl_context: ssl.SSLContext | None,
     timeout: float,
     bounds: Bounds = _NO_BOUNDS,
+    tasks: bool = False,
 ) -> Opened:
     """Connect, prove the token, have the server prove it, and get a session.
 
@@ -114,13 +115,14 @@ def open_session(
         ssl_context: What to trust with `wss://`; None for the system's authorities.
         timeout: Seconds for all of it.
         bounds: Of the results of the session.
+        tasks: Whether tasks of an event loop will make the calls, which do not wait for each other.
 
     Raises:
         ConnectionFailed: There is no session; the text says why and what to do.
     """
     deadline = time.monotonic() + timeout
     nonce, installed = secrets.token_bytes(16), installed_packages()
-    client = {**describe_client(), **bounds.told()}
+    client = {**describe_client(), **bounds.told(), "tasks": tasks}
     remaining = timeout
     for attach in range(1, _ATTEMPTS + 1):
         purpose = Opening(nonce, attach, tree, installed, client)

@@ -120,11 +120,9 @@ class AsyncLane:
         strand.end()
         try:
             strand.finish_output()
-            if reply is not None:
-                session.reply(reply)
         except ConnectionLost as error:
             logger.debug("! call %d has nobody to answer: %s", call, error)
-        session.end(call)
+        session.settle(call, reply)
 
     def _keep(self, context: Context) -> None:
         """Take over what a call has set in its context."""

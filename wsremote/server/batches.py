@@ -301,11 +301,7 @@ class BatchStrand(Strand):
 
     def _reply(self, message: Exec, reply: tuple[Any, ...]) -> None:
         self.send_results()
-        try:
-            self.session.reply(reply)
-        except ConnectionLost as error:
-            logger.debug("! call %d has nobody to answer: %s", message.call, error)
-        self.session.end(message.call)
+        self.session.settle(message.call, reply)
         self.session.batch_ended([message.call])
 
     def flush(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from weakref import WeakValueDictionary
 
@@ -17,12 +18,14 @@ from ..codec.values import Encoded
 from ..codec.writeback import Snapshot, containers_of
 from ..errors import (
     CallCancelled,
+    ConnectionLost,
     LimitExceeded,
     NotExposed,
     RemoteProtocolError,
     StaleHandle,
 )
 from ..protocol.messages import AWAIT, KEEP, QUIET, Fault, Op, Result
+from .apart import LARGE, Apart, LargeAnswer
 from .calling_back import CallingBack
 from .coroutines import awaiting, without_asyncio
 from .definitions import Definitions
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
     from .strands import Strand
 
 __all__ = ["Execution"]
+
+logger = logging.getLogger("wsremote.server")
 
 _REFRESH: Final = int(Op.REFRESH)
 _ASK: Final = int(Op.ASK)
@@ -82,6 +87,8 @@ class Execution(CallingBack):
         self._cancelled: set[int] = set()
         # Bytes above which a result stays here, as the client wants it.
         self.max_result: int | None = None
+        # Sends large answers to a client whose tasks share a lane.
+        self.apart: Apart | None = None
         # The same value is the same object for the client, while that holds it.
         self._large: WeakValueDictionary[int, LargeResult] = WeakValueDictionary()
         # Buffers that came ahead of calls that have not begun.
@@ -93,12 +100,14 @@ class Execution(CallingBack):
         return Definitions(self, self._server.policy, self._server.dispatcher)
 
     def accept_bounds(self, client: dict[str, Any]) -> None:
-        """What the client has said of the results that it wants."""
+        """What the client has said of the results that it wants, and of who waits for them."""
         bound, most = client.get("max_transfer_size"), client.get("max_result")
         if type(bound) is int and bound > 0:
             self.largest_sent = min(bound, self._server.limits.max_transfer_size)
         if type(most) is int and most > 0:
             self.max_result = most
+        if client.get("tasks") is True:
+            self.apart = Apart(f"wsremote-answer-{self.id[:8]}")
 
     def begin(self, call: int, strand: Strand) -> bool:
         """A queued call runs now. False if it was cancelled while it waited."""
@@ -110,6 +119,45 @@ class Execution(CallingBack):
             # Read by its lane before the poller saw it: what it prints is to be sent meanwhile.
             self.poller.attend(self.connection)
         return not self._cancelled or call not in self._cancelled
+
+    def settle(self, call: int, reply: Reply | None) -> None:
+        """Answer a call that has run, if it is answered, and end it; perhaps a little later."""
+        if reply is None or type(large := reply[-1]) is not LargeAnswer:
+            self._settle(call, reply)
+        elif self.apart is None or not self.apart.start(
+            large, lambda: self._settle_large(large, reply)
+        ):
+            self._settle_large(large, reply)
+
+    def _settle(self, call: int, reply: Reply | None) -> None:
+        try:
+            if reply is not None:
+                self.reply(reply)
+        except ConnectionLost as error:
+            logger.debug("! call %d has nobody to answer: %s", call, error)
+        self.end(call)
+
+    def cancel_large(self, call: int) -> None:
+        """Stop sending an answer that is under way, if it is one of these."""
+        large = None if self.apart is None else self.apart.leaving.get(call)
+        if large is not None:
+            large.is_cancelled = True
+            self._not_taken.update(large.transfers)
+            self._wake_all()
+
+    def _settle_large(self, large: LargeAnswer, reply: Reply) -> None:
+        """The same, with buffers that have not been sent."""
+        message, answer = large.message, None
+        try:
+            answer = (*reply[:-1], self._send_result(message, large.buffers, large.transfers))
+        except LimitExceeded as error:
+            if large.is_cancelled:
+                answer = self.cancelled(message, executed=True)
+            else:
+                answer = self.failed(message, error)
+        except ConnectionLost as error:
+            logger.debug("! call %d has nobody to answer: %s", message.call, error)
+        self._settle(message.call, answer)
 
     def end(self, call: int) -> None:
         """A call has been answered."""
@@ -351,21 +399,42 @@ class Execution(CallingBack):
         containers: Sequence[object] = (),
         changes: bytes | None = None,
     ) -> Reply:
-        """The answer, whose buffers are sent here."""
+        """The answer; its buffers are sent here, if they do not leave apart."""
         size = len(encoded.payload) + len(changes or b"")
         if size > self._largest:
             self._refuse_size(f"the result of {_called(message)}", size)
         if not self.is_attached:
             self._check_kept(message, size, encoded.buffers)
+        transfers: list[int] | LargeAnswer | None = None
+        if encoded.buffers:
+            if self.apart is not None and _size_of(encoded.buffers) >= LARGE:
+                transfers = LargeAnswer(message, encoded.buffers)
+            else:
+                transfers = self._send_result(message, encoded.buffers)
+        # The result, and containers that the call has put something into.
+        self.unsent[message.call] = holder if changes is None else (holder, containers)
+        return Result, message.call, encoded.payload, changes, transfers
+
+    def _send_result(
+        self, message: Exec, buffers: Sequence[Buffer], transfers: list[int] | None = None
+    ) -> list[int]:
+        """Send the buffers of a result.
+
+        Args:
+            message: Of the call.
+            buffers: To be sent.
+            transfers: As `_send_buffers` has it.
+
+        Raises:
+            LimitExceeded: The client does not take them.
+            ConnectionLost: The session is over.
+        """
         try:
-            transfers = self._send_buffers(encoded.buffers) if encoded.buffers else None
+            return self._send_buffers(buffers, transfers)
         except NotTaken as error:
             raise LimitExceeded(
                 f"the result of {_called(message)} is lost: the call was executed, and {error}"
             ) from None
-        # The result, and containers that the call has put something into.
-        self.unsent[message.call] = holder if changes is None else (holder, containers)
-        return Result, message.call, encoded.payload, changes, transfers
 
     def _check_kept(self, message: Exec, size: int, buffers: Sequence[Buffer]) -> None:
         """See that a result can be kept for a client without a connection.
@@ -373,7 +442,7 @@ class Execution(CallingBack):
         Raises:
             LimitExceeded: It cannot. The call has been executed.
         """
-        size += sum(memoryview(buffer).nbytes for buffer in buffers)
+        size += _size_of(buffers)
         limit = self._server.limits.max_unacknowledged
         if self._kept_size() + size > limit:
             raise LimitExceeded(
@@ -420,6 +489,11 @@ class Execution(CallingBack):
         self._transfers.forget(message.transfers or ())
         self.reply(self._fault(message.call, error, executed=False))
         self.answering.discard(message.call)
+
+
+def _size_of(buffers: Sequence[Buffer]) -> int:
+    """Bytes of them."""
+    return sum(memoryview(buffer).nbytes for buffer in buffers)
 
 
 def _called(message: Exec) -> str:

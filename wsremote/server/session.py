@@ -445,6 +445,7 @@ class Session(Routing, Attendance):
             strand.interrupt(message.call)
         for batching in list(self.batching):
             batching.interrupt(message.call)
+        self.cancel_large(message.call)
 
     def _on_unread(self, message: Unread, reader: Lane | None) -> None:
         self.lending.streams.unread(message.handle, message.used)

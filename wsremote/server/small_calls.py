@@ -206,13 +206,13 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
                             sequence.sent, sequence.acknowledged = seq, ack
                             connection.send(data)
                             sequence.written = seq
-            if not data:
-                session.reply(reply or _answer(session, _message(call, op, target, name), value))
+            if not data and reply is None:
+                reply = _answer(session, _message(call, op, target, name), value)
         except ConnectionLost as error:
             logger.debug("! call %d has nobody to answer: %s", call, error)
-        if lane._interrupted or session._cancelled:
+        if reply is not None or lane._interrupted or session._cancelled:
             lane._interrupted.pop(call, None)
-            session.end(call)
+            session.settle(call, reply)
         else:
             running.pop(call, None)
             if session.answering:

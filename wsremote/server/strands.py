@@ -263,13 +263,11 @@ class Strand:
         del here.calls[depth:]
         try:
             self.finish_output()
-            if reply is not None:
-                session.reply(reply)
         except ConnectionLost as error:
             logger.debug("! call %d has nobody to answer: %s", call, error)
         if self._interrupted:
             self._interrupted.pop(call, None)
-        session.end(call)
+        session.settle(call, reply)
 
     def _finish(self, call: int) -> None:
         """No interrupt is sent for `call` after this, and none is under way."""
