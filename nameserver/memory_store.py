@@ -20,7 +20,7 @@ from .database import RESERVED, Database, Event
 from .keeper import Keeper
 from .pinned import PinnedFile
 from .registry import Registry
-from .store import EVERY, SUSPECT_FOR, TTL
+from .store import EVERY, SUSPECT_FOR, TTL, not_yet_back
 from .view import View
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class MemoryStore:
         self._now = now
         self._wall = wall
         self._ttl = ttl
+        # What servers may have missed last, and when that was.
+        self._missed = "this name server was started", now()
         self._files = [PinnedFile(path) for path in files]
         pinned = {str(file.path): file.load() for file in self._files}
         self._database = Database(database)
@@ -98,6 +100,7 @@ class MemoryStore:
 
     def start(self) -> None:
         """Begin: only from here on can something be registered."""
+        self._missed = "this name server was started", self._now()
         self._keeper.start()
 
     def close(self) -> None:
@@ -138,8 +141,10 @@ class MemoryStore:
         """Send no more sessions to a server, or again; see `Store.drain`."""
         self._change(lambda: self._registry.drain(name, id, draining))
 
-    def look(self, name: str) -> None:
-        """Nothing is to be done: the view is current."""
+    def look(self, name: str) -> str | None:
+        """Nothing is to be done, the view is current; see `Store.look`."""
+        event, at = self._missed
+        return not_yet_back(event, self._now() - at, self._ttl)
 
     # ---- pinned entries --------------------------------------------------------------
 
@@ -258,5 +263,6 @@ class MemoryStore:
     def _overslept(self, seconds: float) -> None:
         # Renewals wait in sockets, and prove in a moment who is there.
         logger.warning("! this process stood still for %.0f s: no lease ends now", seconds)
+        self._missed = "this name server stood still until", self._now()
         with self._lock:
             self._registry.excuse(self._now())

@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final, TypeVar
 
@@ -46,19 +47,21 @@ class Link:
 
     Args:
         url: `redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]`, or `rediss://`, or `unix://PATH`.
+        now: The clock, seconds, never set back.
 
     Attributes:
         address: The URL without its user and password.
         channel: On which changes are published.
         timeout: Seconds that Redis may take to answer.
         redis: The client of redis-py; to be used in the loop only.
+        well_since: When the last trouble was over.
 
     Raises:
         ValueError: The URL is not one of Redis.
         ImportError: redis-py is not installed. Both texts say what to do.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, now: Callable[[], float] = time.monotonic) -> None:
         try:
             from redis.asyncio import BlockingConnectionPool, Redis
             from redis.asyncio.connection import parse_url
@@ -110,6 +113,8 @@ class Link:
         self._tasks: set[asyncio.Task[None]] = set()
         # What fails, and why, by who has tried; replaced as a whole.
         self._troubles: dict[str, str] = {}
+        self._now = now
+        self.well_since = -float("inf")
         self._closed = False
 
     # ---- the thread ------------------------------------------------------------------
@@ -298,5 +303,6 @@ class Link:
         if who in self._troubles:
             left = {name: text for name, text in self._troubles.items() if name != who}
             if not left:
+                self.well_since = self._now()
                 logger.warning("! the name server's store: %s works again", self.address)
             self._troubles = left

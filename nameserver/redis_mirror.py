@@ -31,6 +31,7 @@ from .redis_reading import (
     read_key,
     read_load,
 )
+from .store import not_yet_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,19 +69,30 @@ class Mirror:
         view: What is fed; by nobody else but this loop.
         ttl: Seconds that a lease lasts.
         lost: Called when Redis has lost its data and got back what was known.
+        now: The clock, seconds, never set back.
 
     Attributes:
         begun: Done when the view is Redis's for the first time, or that has failed once.
     """
 
-    def __init__(self, link: Link, view: View, ttl: float, lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        link: Link,
+        view: View,
+        ttl: float,
+        lost: Callable[[], None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._link = link
         self._view = view
         self._lost = lost
+        self._now = now
         self.begun: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._clock = Clock(0.0, ttl)
         # When the registry in Redis began; another one has lost what was before.
         self._epoch = ""
+        # What servers may have missed last, and when that was; None before Redis was ever read.
+        self._event: tuple[str, float] | None = None
         # The revision that Redis had at the last look, and when all is to be read again.
         self._seen = 0
         self._missed = asyncio.Event()
@@ -88,6 +100,14 @@ class Mirror:
         self._renewed = 0
         # What was complained of, so that the log has it once.
         self._complained: set[str] = set()
+
+    def unsure(self) -> str | None:
+        """Why servers that run may be missing in the view; None if they are not."""
+        event = self._event
+        if event is None:
+            return f"this name server has not yet read {self._link.address}"
+        what, at = event
+        return not_yet_back(what, self._now() - at, self._clock.ttl)
 
     # ---- following -------------------------------------------------------------------
 
@@ -179,6 +199,7 @@ class Mirror:
             ConnectionError: Redis cannot be asked.
         """
         epoch, revision, *rest = await self._read(scripts.EVERYTHING)
+        event = self._what_was_lost(epoch, revision)
         if epoch != self._epoch and len(self._view):
             logger.warning(
                 "! the name server's store: %s has lost its data; %d entries that were known are"
@@ -194,6 +215,22 @@ class Mirror:
             entries = [entry async for entry in self._entries(*rest)]
             self._view.reset(revision, entries)
         self._seen = revision
+        self._event = event
+
+    def _what_was_lost(self, epoch: str, revision: int) -> tuple[str, float]:
+        """What servers may have missed last, and when that was, from what Redis has now."""
+        if self._event is None:
+            # The epoch is the microsecond of the first change that Redis knows of.
+            age = 0.0
+            if epoch.isdecimal() and len(epoch) <= 16:
+                age = time.time() - self._clock.local(int(epoch) / 1000)
+            return f"the registry in {self._link.address} began", self._now() - max(0.0, age)
+        if (self._epoch and epoch != self._epoch) or revision < self._view.revision:
+            return self._lost_data()
+        return self._event
+
+    def _lost_data(self) -> tuple[str, float]:
+        return f"{self._link.address} lost data", self._now()
 
     async def _read(self, script: str, *arguments: str | int) -> tuple[Any, ...]:
         """Epoch, revision, and what else a script gives; the clock is set."""
@@ -260,10 +297,13 @@ class Mirror:
 
     async def take_loads(self) -> None:
         """Read what was renewed since the last time."""
-        expected = self._seen
+        expected, known_before = self._seen, self._view.revision
         epoch, self._seen, found, loads = await self._read(scripts.LOADS, self._renewed)
+        has_gone_back = self._seen < known_before
+        if has_gone_back:
+            self._event = self._lost_data()
         # Two seconds ago Redis had it published, and it has not come.
-        if epoch != self._epoch or self._view.revision < expected:
+        if has_gone_back or epoch != self._epoch or self._view.revision < expected:
             self._missed.set()
         ends = _paired(found)
         for number, ((key, end), load) in enumerate(zip(ends.items(), loads, strict=False)):

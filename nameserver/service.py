@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from wsremote.errors import NameRefused, NameTaken
+from wsremote.errors import NameNotFound, NameRefused, NameTaken
 from wsremote.server.clients import current_client
 
 from . import choosing
@@ -194,20 +194,27 @@ class Service:
         """Servers to try, the best first.
 
         Raises:
-            NameNotFound: There is none; the text says what there is.
+            NameNotFound: There is none; the text says what there is, and whether that is certain.
         """
-        self.store.look(name)
-        return choosing.resolve(
-            self.store.view,
-            name,
-            version=version,
-            tags=tags,
-            zone=zone,
-            given=self._given,
-            random=self._random,
-            now=time.time(),
-            n=n,
-        )
+        # Before the view is read: what it lacks then is not certain, whatever it has later.
+        unsure = self.store.look(name)
+        try:
+            return choosing.resolve(
+                self.store.view,
+                name,
+                version=version,
+                tags=tags,
+                zone=zone,
+                given=self._given,
+                random=self._random,
+                now=time.time(),
+                n=n,
+            )
+        except NameNotFound as error:
+            if unsure is None:
+                raise
+            text = f"{error} That is not certain: {unsure.rstrip('.')}."
+            raise NameNotFound(text, is_certain=False) from None
 
 
 _service: Service | None = None
@@ -332,7 +339,8 @@ def resolve(
         n: How many, at most 16.
 
     Raises:
-        NameNotFound: There is none; the text says what there is.
+        NameNotFound: There is none; the text says what there is. `is_certain` is False if the name
+            server may not have heard of a server yet, or cannot read its store.
         ValueError: A value is wrong.
     """
     service = _running("resolve")

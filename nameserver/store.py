@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .records import Lease, Load, Record, State
     from .view import View
 
-__all__ = ["EVERY", "SUSPECT_FOR", "TTL", "Store", "is_mass_expiry"]
+__all__ = ["EVERY", "SUSPECT_FOR", "TTL", "Store", "is_mass_expiry", "not_yet_back"]
 
 TTL: Final = 15.0
 """Seconds that a lease lasts without a renewal."""
@@ -21,6 +21,10 @@ SUSPECT_FOR: Final = 900.0
 """Seconds after which a suspect entry that was not renewed is gone."""
 
 _FEWEST: Final = 3
+
+_BACK: Final = 10.0
+"""Seconds in which servers that run have registered again: they try every 5 s at least, and another
+name server may keep them waiting for as long."""
 
 
 def is_mass_expiry(silent: int, leases: int) -> bool:
@@ -35,6 +39,20 @@ def is_mass_expiry(silent: int, leases: int) -> bool:
         leases: All of them, with those that have ended within one ttl.
     """
     return silent >= _FEWEST and 2 * silent > leases
+
+
+def not_yet_back(event: str, ago: float, ttl: float) -> str | None:
+    """Why servers may be missing that run; None once all of them have had time to register.
+
+    Args:
+        event: What they have missed.
+        ago: Seconds since then.
+        ttl: Seconds that a lease lasts.
+    """
+    within = max(ttl, _BACK)
+    if ago >= within:
+        return None
+    return f"{event} {ago:.0f} s ago, and servers that run register again within {within:.0f} s"
 
 
 class Store(Protocol):
@@ -96,8 +114,13 @@ class Store(Protocol):
             NameNotFound: There is no such lease.
         """
 
-    def look(self, name: str) -> None:
-        """Make the view current for one name."""
+    def look(self, name: str) -> str | None:
+        """Make the view current for one name.
+
+        Returns:
+            None; or why servers that run may be missing in it, so that what is not found may be
+            there: the store has just begun, or cannot be read.
+        """
 
     def pin(self, record: Record, owner: str) -> None:
         """Keep an entry that nobody renews, also over restarts, until `unpin`.
