@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from wsremote.errors import LimitExceeded, NameNotFound, NameTaken
+from wsremote.errors import LimitExceeded, NameNotFound
 
 from . import redis_scripts as scripts
 from .pinned import PinnedFile
@@ -25,7 +25,7 @@ from .redis_mirror import Mirror
 from .redis_reading import as_json, key_of, read_audit
 from .redis_renewing import Renewals
 from .registry import MOST_LEASES
-from .store import EVERY, SUSPECT_FOR, TTL, not_yet_back
+from .store import EVERY, SUSPECT_FOR, TTL, name_taken, not_yet_back
 from .view import View
 
 if TYPE_CHECKING:
@@ -138,10 +138,7 @@ class RedisStore:
         fields = (key, owner or "-", text, self._milliseconds(self._ttl), MOST_LEASES)
         answer, *numbers = self._link.run(self._link.changing(scripts.REGISTER, *fields))
         if answer == b"taken":
-            raise NameTaken(
-                f"The name {record.name!r} is taken: servers registered with another token have"
-                " it. Choose another name, or register with their token."
-            )
+            raise name_taken(record.name, registering=True)
         if answer == b"full":
             raise LimitExceeded(f"{MOST_LEASES} servers are registered, there may be no more.")
         self._see(numbers[1])
@@ -165,16 +162,16 @@ class RedisStore:
         key = key_of(name, id)
         self._see(self._link.run(self._link.changing(scripts.DEREGISTER, key, fence)))
 
-    def drain(self, name: str, id: str, draining: bool) -> None:
+    def drain(self, name: str, id: str, draining: bool, owner: str) -> None:
         """Send no more sessions to a server, or again; see `Store.drain`.
 
         Raises:
             ConnectionError: Redis cannot be asked.
         """
-        key = key_of(name, id)
-        answer, revision = self._link.run(
-            self._link.changing(scripts.DRAIN, key, "1" if draining else "0")
-        )
+        fields = (key_of(name, id), "1" if draining else "0", owner or "-")
+        answer, revision = self._link.run(self._link.changing(scripts.DRAIN, *fields))
+        if answer == b"taken":
+            raise name_taken(name)
         if answer:
             why = "is pinned: unpin it instead" if answer == b"pinned" else "is not there"
             raise NameNotFound(f"The server {id!r} of the name {name!r} {why}.")
@@ -216,7 +213,10 @@ class RedisStore:
             ConnectionError: Redis cannot be asked.
         """
         fields = (key_of(record.name, record.id), owner or "-", as_json(record.to_wire()))
-        self._see(self._link.run(self._link.changing(scripts.PIN, "", *fields)))
+        answer, revision = self._link.run(self._link.changing(scripts.PIN, "", *fields))
+        if answer:
+            raise name_taken(record.name)
+        self._see(revision)
 
     def unpin(self, name: str, url: str, owner: str) -> bool:
         """End what `pin` did; see `Store.unpin`.
@@ -230,8 +230,10 @@ class RedisStore:
             for entry in self.view.named(name)
             if entry.state == "pinned" and url in entry.record.urls
         ]
-        unpinning = self._link.changing(scripts.UNPIN, "", owner or "-", *keys)
+        unpinning = self._link.changing(scripts.UNPIN, name, owner or "-", *keys)
         count, revision = self._link.run(unpinning)
+        if count < 0:
+            raise name_taken(name)
         if count:
             self._link.run(self._pin_all())  # A file may have it as well.
         self._see(revision)
@@ -320,7 +322,7 @@ class RedisStore:
         left = {key for each in self._pinned.values() for key in each}
         ended = [key for key in old if key not in left]
         if ended:
-            await self._link.changing(scripts.UNPIN, "file", "-", *ended)
+            await self._link.changing(scripts.UNPIN, "", "-", *ended)
         await self._pin_all()
 
     async def _pin_all(self) -> None:

@@ -268,7 +268,7 @@ def test_a_redis_that_comes_back_empty_is_given_what_was_known(
     """Nobody's answer is empty meanwhile; the old lease is as good as it was."""
     lease = store.register(record(), "me")
     store.register(record("drained"), "me")
-    store.drain("drained", number_of(1), True)
+    store.drain("drained", number_of(1), True, "me")
     eventually(other, lambda: states(other) == {"risk": "ready", "drained": "draining"})
     before = store.view.revision
     stage.redis.kill()
@@ -386,7 +386,7 @@ def test_a_user_of_its_own_needs_no_more_than_the_page_says(
     store.start()
     lease = store.register(record(), "me")
     store.renew("risk", number_of(1), lease.fence, BUSY, "ready")
-    store.drain("risk", number_of(1), True)
+    store.drain("risk", number_of(1), True, "me")
     store.look("prices")
     store.pin(pin("pinned"), "me")
     store.note_refused("prices", "me", "why")
