@@ -55,6 +55,9 @@ _SLOWEST: Final = 5.0
 _NEAR: Final = 0.01
 """Seconds that two clocks may differ by in what they say of the same renewal."""
 
+_STEP: Final = 1.0
+"""Seconds by which a lease may seem to end later than it can, before a clock was set back."""
+
 _AT_ONCE: Final = 200
 """Entries that are read, or given back, before others have their turn."""
 
@@ -98,6 +101,8 @@ class Mirror:
         self._missed = asyncio.Event()
         # Up to which end of leases the loads are known, milliseconds.
         self._renewed = 0
+        # At which millisecond a lease ends that is renewed in the moment of the last look.
+        self._latest = 0
         # What was complained of, so that the log has it once.
         self._complained: set[str] = set()
 
@@ -237,6 +242,7 @@ class Mirror:
         epoch, revision, micros, *rest = await self._link.script(script, *arguments)
         try:
             self._clock = self._clock._replace(ahead=time.time() - int(micros) / 1e6)
+            self._latest = int(micros) // 1000 + round(1000 * self._clock.ttl)
             return epoch.decode("ascii", "replace"), int(revision), *rest
         except ValueError:
             text = f"{self._link.address} has no revision under {scripts.KEYS[0]}"
@@ -305,21 +311,28 @@ class Mirror:
         # Two seconds ago Redis had it published, and it has not come.
         if has_gone_back or epoch != self._epoch or self._view.revision < expected:
             self._missed.set()
+        # No lease that is renewed now ends later. What does is from before Redis's clock was set
+        # back, or its primary became another: it says nothing, and what is known of it neither.
+        latest = self._latest
+        if self._renewed > latest:
+            self._renewed = 0
         ends = _paired(found)
         for number, ((key, end), load) in enumerate(zip(ends.items(), loads, strict=False)):
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
             try:
                 name, id = read_key(key)
-                expires_at = self._clock.local(int(end))
+                ends_at = int(end)
             except ValueError:
                 continue
-            self._renewed = max(self._renewed, int(end))
             known = self._view.get(name, id)
-            if known is None or known.expires_at is None:
+            if ends_at > latest or known is None or known.expires_at is None:
                 continue
+            self._renewed = max(self._renewed, ends_at)
+            expires_at = self._clock.local(ends_at)
+            is_impossible = known.expires_at > self._clock.local(latest) + _STEP
             # What was renewed here is known, and reading JSON is most of the work.
-            if known.load is None or known.expires_at < expires_at - _NEAR:
+            if known.load is None or is_impossible or known.expires_at < expires_at - _NEAR:
                 renewed_at = expires_at - self._clock.ttl
                 self._view.renewed(name, id, read_load(load), renewed_at, expires_at)
 
