@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final, TypeVar
 
 from .redis_scripts import KEYS
+from .redis_url import read_url
 
 __all__ = ["Link", "Refused"]
 
@@ -71,28 +72,19 @@ class Link:
             raise ImportError(
                 "--store redis://... needs the package redis: pip install 'wsremote[redis]'"
             ) from None
+        self.address, database = read_url(url)
         try:
             found: dict[str, Any] = dict(parse_url(url))
-            found.setdefault("host", "localhost")
-            found.setdefault("port", 6379)
-            database = int(found.get("db") or 0)
-        except ValueError:
-            # Its text may hold what was given, password and all.
-            raise ValueError(
-                "--store is not the URL of a Redis server: write"
-                " redis://[:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS"
-            ) from None
-        scheme = url.partition(":")[0]
-        place = found.get("path") or f"{found['host']}:{found['port']}"
-        self.address = f"{scheme}://{place}/{database}"
+        except ValueError as error:
+            raise ValueError(f"--store: {error}") from None  # Which option has a wrong value.
         # Published messages do not know databases.
         self.channel = f"{{wsremote}}:changes:{database}"
         self.timeout = TIMEOUT
         self._secrets = [text for text in (found.get("password"),) if text]
         settings = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT} | found
         if "path" in found:
-            settings.pop("host"), settings.pop("port")
             settings.pop("socket_connect_timeout")
+            settings.pop("socket_keepalive", None)
         else:
             settings["socket_keepalive"] = True
         # Made here, used in the loop: redis-py binds them to it at their first use.
@@ -106,6 +98,10 @@ class Link:
             client_name="wsremote-nameserver",
             **settings,
         )
+        try:
+            pool.make_connection()  # It opens nothing, and takes its settings.
+        except Exception as error:
+            raise ValueError(f"--store: there is no such connection to Redis: {error}") from None
         self.redis: Any = Redis.from_pool(pool)
         self._scripts: dict[str, Any] = {}
         self._loop = asyncio.new_event_loop()
