@@ -94,6 +94,8 @@ def read_tokens(path: Path) -> list[Grant]:
             content = tomllib.load(file)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}: {error}") from None
+        except RecursionError:
+            raise ValueError(f"{path}: it is nested too deeply") from None
     if mode & (stat.S_IROTH | stat.S_IWOTH):
         logger.warning("! %s holds tokens, and everybody on this machine can read it", path)
     if content.keys() - {"token"}:

@@ -20,7 +20,7 @@ from .database import RESERVED, Database, Event
 from .keeper import Keeper
 from .pinned import PinnedFile
 from .registry import Registry
-from .store import EVERY, SUSPECT_FOR, TTL
+from .store import EVERY, SUSPECT_FOR, TTL, name_taken, not_yet_back
 from .view import View
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class MemoryStore:
         self._now = now
         self._wall = wall
         self._ttl = ttl
+        # What servers may have missed last, and when that was.
+        self._missed = "this name server was started", now()
         self._files = [PinnedFile(path) for path in files]
         pinned = {str(file.path): file.load() for file in self._files}
         self._database = Database(database)
@@ -98,6 +100,7 @@ class MemoryStore:
 
     def start(self) -> None:
         """Begin: only from here on can something be registered."""
+        self._missed = "this name server was started", self._now()
         self._keeper.start()
 
     def close(self) -> None:
@@ -134,12 +137,14 @@ class MemoryStore:
         """End a lease; see `Store.deregister`."""
         self._change(lambda: self._registry.deregister(name, id, fence), gone="deregistered")
 
-    def drain(self, name: str, id: str, draining: bool) -> None:
+    def drain(self, name: str, id: str, draining: bool, owner: str) -> None:
         """Send no more sessions to a server, or again; see `Store.drain`."""
-        self._change(lambda: self._registry.drain(name, id, draining))
+        self._keeper.do(lambda: self._drain(name, id, draining, owner))
 
-    def look(self, name: str) -> None:
-        """Nothing is to be done: the view is current."""
+    def look(self, name: str) -> str | None:
+        """Nothing is to be done, the view is current; see `Store.look`."""
+        event, at = self._missed
+        return not_yet_back(event, self._now() - at, self._ttl)
 
     # ---- pinned entries --------------------------------------------------------------
 
@@ -213,7 +218,26 @@ class MemoryStore:
         self._note("registered", record.name, record.id, owner, urls)
         return leases[0]
 
+    def _check_holder(self, what: str, name: str, id: str, owner: str) -> None:
+        """See that no other owner has a live lease under a name.
+
+        Raises:
+            NameTaken: One has.
+        """
+        self._expire()
+        if self._registry.holder(name) not in (None, owner):
+            self._note("refused", name, id, owner, f"{what}: the name is taken")
+            raise name_taken(name)
+
+    def _drain(self, name: str, id: str, draining: bool, owner: str) -> None:
+        self._check_holder("drain", name, id, owner)
+        is_news = draining != self._registry.is_drained(name, id)
+        self._apply(lambda: self._registry.drain(name, id, draining))
+        if is_news:
+            self._note("drained" if draining else "undrained", name, id, owner, "")
+
     def _pin(self, record: Record, owner: str) -> None:
+        self._check_holder("pin", record.name, record.id, owner)
         if len(self._pins) >= MOST_PINS and (record.name, record.id) not in self._pins:
             raise LimitExceeded(f"{MOST_PINS} entries are pinned, there may be no more.")
         self._database.pin(record, owner, self._wall())
@@ -222,6 +246,7 @@ class MemoryStore:
         self._note("pinned", record.name, record.id, owner, " ".join(record.urls))
 
     def _unpin(self, name: str, url: str, owner: str) -> bool:
+        self._check_holder("unpin", name, "", owner)
         found = [key for key, pin in self._pins.items() if key[0] == name and url in pin.urls]
         for key in found:
             self._database.unpin(*key)
@@ -258,5 +283,6 @@ class MemoryStore:
     def _overslept(self, seconds: float) -> None:
         # Renewals wait in sockets, and prove in a moment who is there.
         logger.warning("! this process stood still for %.0f s: no lease ends now", seconds)
+        self._missed = "this name server stood still until", self._now()
         with self._lock:
             self._registry.excuse(self._now())

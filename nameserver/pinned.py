@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from wsremote.printable import printable
+
 from .records import PINNED_ID, Record, check_name
 
 __all__ = ["PinnedFile", "pinned_record"]
@@ -84,9 +86,17 @@ class PinnedFile:
         """Read it now. What is wrong with a line is logged, and the line left out.
 
         Raises:
-            OSError: It cannot be read.
-            ValueError: It is no text, or no TOML.
+            OSError: It cannot be read; the text has its name.
+            ValueError: It is no TOML; so has this text.
         """
+        try:
+            return self._load()
+        except OSError as error:
+            raise type(error)(f"{self.path}: {_reason(error)}") from None
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from None
+
+    def _load(self) -> list[Record]:
         with open(self.path, "rb") as file:
             seen = _signature(os.fstat(file.fileno()))
             data = file.read()
@@ -103,9 +113,9 @@ class PinnedFile:
             seen = _signature(os.stat(self.path))
             if seen == self._seen:
                 return None
-            records = self.load()
+            records = self._load()
         except (OSError, ValueError) as error:
-            text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            text = _reason(error)
             if self._seen != text:
                 logger.error("! %s: %s; its entries stay as they were", self.path, text)
             # Not looked at as long as it is as bad as now.
@@ -116,7 +126,8 @@ class PinnedFile:
 
     def _records(self, data: bytes) -> list[Record]:
         found: dict[str, Record] = {}
-        for where, fields in self._read(data.decode("utf-8-sig")):
+        # A byte that is no UTF-8 concerns its own server only, in which it cannot be printed.
+        for where, fields in self._read(data.decode("utf-8-sig", "surrogateescape")):
             try:
                 if isinstance(fields, ValueError):
                     raise fields
@@ -128,6 +139,11 @@ class PinnedFile:
             else:
                 found[record.id] = record
         return list(found.values())
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """What is wrong with a file, without its name."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
 def _signature(status: os.stat_result) -> tuple[int, int, int]:
@@ -147,6 +163,8 @@ def _lines(text: str) -> Iterator[_Line]:
 
 
 def _fields(line: str) -> dict[str, Any]:
+    if any("\udc80" <= char <= "\udcff" for char in line):
+        raise ValueError("it is no UTF-8")
     parts = [part.strip() for part in line.split(",")]
     if len(parts) not in (3, 4) or not all(parts[:3]):
         raise ValueError("write name, host, port[, version]")
@@ -165,10 +183,13 @@ def _fields(line: str) -> dict[str, Any]:
 
 def _tables(text: str) -> Iterator[_Line]:
     """Servers of a TOML file."""
-    content = tomllib.loads(text)
+    try:
+        content = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     servers = content.pop("server", [])
     if content or not isinstance(servers, list):
         raise ValueError("only tables [[server]] are expected")
     for number, fields in enumerate(servers, 1):
         name = fields.get("name") if isinstance(fields, Mapping) else None
-        yield f"[[server]] {number} ({name})", fields
+        yield f"[[server]] {number} ({printable(str(name), 100)})", fields

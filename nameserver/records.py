@@ -58,7 +58,9 @@ _MOST_PACKAGES: Final = 500
 _MOST_TAGS: Final = 32
 _MOST_TEXT: Final = 200
 """Characters of any one text."""
-_MOST_NUMBER: Final = 2**53
+_MOST_SESSIONS: Final = 2**31
+"""Clients leave out a record with more, and so with any other field that they think impossible."""
+_MOST_BYTES: Final = 2**53
 """Above it, JSON readers of other languages round."""
 
 
@@ -89,6 +91,7 @@ def normal_url(value: object, field: str = "url") -> str:
         raise ValueError(f"{field}: {error}") from None
     if not text.lower().startswith(("ws://", "wss://")) or not _URL.fullmatch(url):
         raise ValueError(f"{field}: {_shown(text)} is not ws://HOST:PORT or wss://HOST:PORT")
+    _checked(url, field)  # Quoted, it may be many times as long.
     if any(nowhere in url for nowhere in _NOWHERE):
         raise ValueError(
             f"{field}: {url} means every address of a machine and leads to none. Say with"
@@ -156,7 +159,7 @@ class Record:
             _text(fields, "tree"),
             _texts(fields, "tags", _MOST_TAGS),
             _text(fields, "zone"),
-            _whole(fields, "capacity", least=1),
+            _whole(fields, "capacity", _MOST_SESSIONS, least=1),
         )
         size = record.size
         if size > MOST_RECORD:
@@ -216,10 +219,10 @@ class Load:
         if type(cpu) not in (int, float) or not 0 <= cpu <= 1:
             raise ValueError(f"cpu: {_shown(cpu)} is not a number from 0 to 1")
         return cls(
-            _whole(fields, "sessions"),
-            _whole(fields, "running"),
+            _whole(fields, "sessions", _MOST_SESSIONS),
+            _whole(fields, "running", _MOST_SESSIONS),
             float(cpu),
-            _whole(fields, "memory"),
+            _whole(fields, "memory", _MOST_BYTES),
         )
 
     def to_wire(self) -> dict[str, Any]:
@@ -362,10 +365,10 @@ def _checked(text: object, field: str) -> str:
     return text
 
 
-def _whole(fields: Mapping[str, Any], field: str, *, least: int = 0) -> int:
+def _whole(fields: Mapping[str, Any], field: str, most: int, *, least: int = 0) -> int:
     number = fields.get(field)
-    if type(number) is not int or not least <= number <= _MOST_NUMBER:
-        raise ValueError(f"{field}: {_shown(number)} is not a whole number from {least}")
+    if type(number) is not int or not least <= number <= most:
+        raise ValueError(f"{field}: {_shown(number)} is not a whole number from {least} to {most}")
     return number
 
 

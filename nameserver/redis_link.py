@@ -11,10 +11,12 @@ import concurrent.futures
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final, TypeVar
 
 from .redis_scripts import KEYS
+from .redis_url import read_url
 
 __all__ = ["Link", "Refused"]
 
@@ -46,19 +48,21 @@ class Link:
 
     Args:
         url: `redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]`, or `rediss://`, or `unix://PATH`.
+        now: The clock, seconds, never set back.
 
     Attributes:
         address: The URL without its user and password.
         channel: On which changes are published.
         timeout: Seconds that Redis may take to answer.
         redis: The client of redis-py; to be used in the loop only.
+        well_since: When the last trouble was over.
 
     Raises:
         ValueError: The URL is not one of Redis.
         ImportError: redis-py is not installed. Both texts say what to do.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, now: Callable[[], float] = time.monotonic) -> None:
         try:
             from redis.asyncio import BlockingConnectionPool, Redis
             from redis.asyncio.connection import parse_url
@@ -68,28 +72,19 @@ class Link:
             raise ImportError(
                 "--store redis://... needs the package redis: pip install 'wsremote[redis]'"
             ) from None
+        self.address, database = read_url(url)
         try:
             found: dict[str, Any] = dict(parse_url(url))
-            found.setdefault("host", "localhost")
-            found.setdefault("port", 6379)
-            database = int(found.get("db") or 0)
-        except ValueError:
-            # Its text may hold what was given, password and all.
-            raise ValueError(
-                "--store is not the URL of a Redis server: write"
-                " redis://[:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS"
-            ) from None
-        scheme = url.partition(":")[0]
-        place = found.get("path") or f"{found['host']}:{found['port']}"
-        self.address = f"{scheme}://{place}/{database}"
+        except ValueError as error:
+            raise ValueError(f"--store: {error}") from None  # Which option has a wrong value.
         # Published messages do not know databases.
         self.channel = f"{{wsremote}}:changes:{database}"
         self.timeout = TIMEOUT
         self._secrets = [text for text in (found.get("password"),) if text]
         settings = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT} | found
         if "path" in found:
-            settings.pop("host"), settings.pop("port")
             settings.pop("socket_connect_timeout")
+            settings.pop("socket_keepalive", None)
         else:
             settings["socket_keepalive"] = True
         # Made here, used in the loop: redis-py binds them to it at their first use.
@@ -103,6 +98,10 @@ class Link:
             client_name="wsremote-nameserver",
             **settings,
         )
+        try:
+            pool.make_connection()  # It opens nothing, and takes its settings.
+        except Exception as error:
+            raise ValueError(f"--store: there is no such connection to Redis: {error}") from None
         self.redis: Any = Redis.from_pool(pool)
         self._scripts: dict[str, Any] = {}
         self._loop = asyncio.new_event_loop()
@@ -110,6 +109,8 @@ class Link:
         self._tasks: set[asyncio.Task[None]] = set()
         # What fails, and why, by who has tried; replaced as a whole.
         self._troubles: dict[str, str] = {}
+        self._now = now
+        self.well_since = -float("inf")
         self._closed = False
 
     # ---- the thread ------------------------------------------------------------------
@@ -298,5 +299,6 @@ class Link:
         if who in self._troubles:
             left = {name: text for name, text in self._troubles.items() if name != who}
             if not left:
+                self.well_since = self._now()
                 logger.warning("! the name server's store: %s works again", self.address)
             self._troubles = left

@@ -31,6 +31,7 @@ from .redis_reading import (
     read_key,
     read_load,
 )
+from .store import not_yet_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,9 @@ _SLOWEST: Final = 5.0
 _NEAR: Final = 0.01
 """Seconds that two clocks may differ by in what they say of the same renewal."""
 
+_STEP: Final = 1.0
+"""Seconds by which a lease may seem to end later than it can, before a clock was set back."""
+
 _AT_ONCE: Final = 200
 """Entries that are read, or given back, before others have their turn."""
 
@@ -68,26 +72,47 @@ class Mirror:
         view: What is fed; by nobody else but this loop.
         ttl: Seconds that a lease lasts.
         lost: Called when Redis has lost its data and got back what was known.
+        now: The clock, seconds, never set back.
 
     Attributes:
         begun: Done when the view is Redis's for the first time, or that has failed once.
     """
 
-    def __init__(self, link: Link, view: View, ttl: float, lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        link: Link,
+        view: View,
+        ttl: float,
+        lost: Callable[[], None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._link = link
         self._view = view
         self._lost = lost
+        self._now = now
         self.begun: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._clock = Clock(0.0, ttl)
         # When the registry in Redis began; another one has lost what was before.
         self._epoch = ""
+        # What servers may have missed last, and when that was; None before Redis was ever read.
+        self._event: tuple[str, float] | None = None
         # The revision that Redis had at the last look, and when all is to be read again.
         self._seen = 0
         self._missed = asyncio.Event()
         # Up to which end of leases the loads are known, milliseconds.
         self._renewed = 0
+        # At which millisecond a lease ends that is renewed in the moment of the last look.
+        self._latest = 0
         # What was complained of, so that the log has it once.
         self._complained: set[str] = set()
+
+    def unsure(self) -> str | None:
+        """Why servers that run may be missing in the view; None if they are not."""
+        event = self._event
+        if event is None:
+            return f"this name server has not yet read {self._link.address}"
+        what, at = event
+        return not_yet_back(what, self._now() - at, self._clock.ttl)
 
     # ---- following -------------------------------------------------------------------
 
@@ -179,6 +204,7 @@ class Mirror:
             ConnectionError: Redis cannot be asked.
         """
         epoch, revision, *rest = await self._read(scripts.EVERYTHING)
+        event = self._what_was_lost(epoch, revision)
         if epoch != self._epoch and len(self._view):
             logger.warning(
                 "! the name server's store: %s has lost its data; %d entries that were known are"
@@ -194,12 +220,29 @@ class Mirror:
             entries = [entry async for entry in self._entries(*rest)]
             self._view.reset(revision, entries)
         self._seen = revision
+        self._event = event
+
+    def _what_was_lost(self, epoch: str, revision: int) -> tuple[str, float]:
+        """What servers may have missed last, and when that was, from what Redis has now."""
+        if self._event is None:
+            # The epoch is the microsecond of the first change that Redis knows of.
+            age = 0.0
+            if epoch.isdecimal() and len(epoch) <= 16:
+                age = time.time() - self._clock.local(int(epoch) / 1000)
+            return f"the registry in {self._link.address} began", self._now() - max(0.0, age)
+        if (self._epoch and epoch != self._epoch) or revision < self._view.revision:
+            return self._lost_data()
+        return self._event
+
+    def _lost_data(self) -> tuple[str, float]:
+        return f"{self._link.address} lost data", self._now()
 
     async def _read(self, script: str, *arguments: str | int) -> tuple[Any, ...]:
         """Epoch, revision, and what else a script gives; the clock is set."""
         epoch, revision, micros, *rest = await self._link.script(script, *arguments)
         try:
             self._clock = self._clock._replace(ahead=time.time() - int(micros) / 1e6)
+            self._latest = int(micros) // 1000 + round(1000 * self._clock.ttl)
             return epoch.decode("ascii", "replace"), int(revision), *rest
         except ValueError:
             text = f"{self._link.address} has no revision under {scripts.KEYS[0]}"
@@ -260,26 +303,36 @@ class Mirror:
 
     async def take_loads(self) -> None:
         """Read what was renewed since the last time."""
-        expected = self._seen
+        expected, known_before = self._seen, self._view.revision
         epoch, self._seen, found, loads = await self._read(scripts.LOADS, self._renewed)
+        has_gone_back = self._seen < known_before
+        if has_gone_back:
+            self._event = self._lost_data()
         # Two seconds ago Redis had it published, and it has not come.
-        if epoch != self._epoch or self._view.revision < expected:
+        if has_gone_back or epoch != self._epoch or self._view.revision < expected:
             self._missed.set()
+        # No lease that is renewed now ends later. What does is from before Redis's clock was set
+        # back, or its primary became another: it says nothing, and what is known of it neither.
+        latest = self._latest
+        if self._renewed > latest:
+            self._renewed = 0
         ends = _paired(found)
         for number, ((key, end), load) in enumerate(zip(ends.items(), loads, strict=False)):
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
             try:
                 name, id = read_key(key)
-                expires_at = self._clock.local(int(end))
+                ends_at = int(end)
             except ValueError:
                 continue
-            self._renewed = max(self._renewed, int(end))
             known = self._view.get(name, id)
-            if known is None or known.expires_at is None:
+            if ends_at > latest or known is None or known.expires_at is None:
                 continue
+            self._renewed = max(self._renewed, ends_at)
+            expires_at = self._clock.local(ends_at)
+            is_impossible = known.expires_at > self._clock.local(latest) + _STEP
             # What was renewed here is known, and reading JSON is most of the work.
-            if known.load is None or known.expires_at < expires_at - _NEAR:
+            if known.load is None or is_impossible or known.expires_at < expires_at - _NEAR:
                 renewed_at = expires_at - self._clock.ttl
                 self._view.renewed(name, id, read_load(load), renewed_at, expires_at)
 

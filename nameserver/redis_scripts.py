@@ -178,6 +178,23 @@ local function is_over(key)
     local expiry = redis.call('ZSCORE', expiries, key)
     return expiry and tonumber(expiry) <= now
 end
+
+-- Whether servers of another owner have a name. Leases of theirs that are over end here.
+local function is_taken(name, owner)
+    -- '0' is the character after '/'.
+    local range = redis.call('ZRANGEBYLEX', names, '[' .. name .. '/', '(' .. name .. '0')
+    for _, other in ipairs(range) do
+        local _, _, state, holder = entry_of(other)
+        if holder and state ~= 'pinned' then
+            if not is_over(other) then
+                return holder ~= owner -- All leases of a name have one owner.
+            elseif holder ~= owner then
+                expire(other)
+            end
+        end
+    end
+    return false
+end
 """
 )
 
@@ -186,23 +203,10 @@ REGISTER: Final = (
     + """
 local key, owner, record = ARGV[2], ARGV[3], ARGV[4]
 local ttl, most = tonumber(ARGV[5]), tonumber(ARGV[6])
-local name = name_of(key)
 
--- '0' is the character after '/'.
-for _, other in ipairs(redis.call('ZRANGEBYLEX', names, '[' .. name .. '/', '(' .. name .. '0')) do
-    local _, _, state, holder = entry_of(other)
-    if holder and state ~= 'pinned' then
-        if is_over(other) then
-            if holder ~= owner then
-                expire(other)
-            end
-        elseif holder == owner then
-            break -- All leases of a name have one owner.
-        else
-            note('refused', key, owner, 'the name is taken')
-            return {'taken'}
-        end
-    end
+if is_taken(name_of(key), owner) then
+    note('refused', key, owner, 'the name is taken')
+    return {'taken'}
 end
 if not redis.call('HGET', entries, key)
     and redis.call('ZCARD', expiries) + redis.call('ZCARD', suspects) >= most then
@@ -291,7 +295,11 @@ return ''
 DRAIN: Final = (
     _CHANGING
     + """
-local key, draining = ARGV[2], ARGV[3] == '1'
+local key, draining, who = ARGV[2], ARGV[3] == '1', ARGV[4]
+if is_taken(name_of(key), who) then
+    note('refused', key, who, 'drain: the name is taken')
+    return {'taken', ''}
+end
 local fence, _, state, owner, registered, said = entry_of(key)
 if not fence or state == 'pinned' then
     return {fence and 'pinned' or 'unknown', ''}
@@ -301,10 +309,14 @@ if not expiry then
     set, expiry = suspects, redis.call('ZSCORE', suspects, key) or text(now)
 end
 local new = (draining or said == 'draining') and 'draining' or set == suspects and 'suspect' or said
+local was = redis.call('ZSCORE', drained, key)
 if draining then
     redis.call('ZADD', drained, now, key)
 else
     redis.call('ZREM', drained, key)
+end
+if draining == (not was) then
+    note(draining and 'drained' or 'undrained', key, who, '')
 end
 if new == state then
     return {'', ''}
@@ -313,7 +325,8 @@ local record = redis.call('HGET', records, key) or ''
 return {'', write('changed', key, fence, new, owner, registered, said, record, set, expiry)}
 """
 )
-"""ARGV: channel, key, "1" or "0"."""
+"""ARGV: channel, key, "1" or "0", owner of the token that wants it. Gives "taken", "unknown",
+"pinned" or "", and what was published."""
 
 SWEEP: Final = (
     _CHANGING
@@ -377,6 +390,10 @@ PIN: Final = (
     + """
 local expiry = ARGV[2] == '' and 'inf' or text(now + tonumber(ARGV[2]))
 local published = ''
+if expiry == 'inf' and is_taken(name_of(ARGV[3]), ARGV[4]) then
+    note('refused', ARGV[3], ARGV[4], 'pin: the name is taken')
+    return {'taken', ''}
+end
 for place = 3, #ARGV, 3 do
     local key, owner, record = ARGV[place], ARGV[place + 1], ARGV[place + 2]
     local fence, _, state, holder = entry_of(key)
@@ -393,29 +410,36 @@ for place = 3, #ARGV, 3 do
         end
     end
 end
-return published
+return {'', published}
 """
 )
-"""ARGV: channel, ms for which it lasts or "" for ever, then key, owner and record of each."""
+"""ARGV: channel, ms for which it lasts or "" for ever, then key, owner and record of each; of one
+only if for ever. Gives "taken" or "", and what was published."""
 
 UNPIN: Final = (
     _CHANGING
     + """
 local published, count = '', 0
+local name, owner = ARGV[2], ARGV[3]
+if name ~= '' and is_taken(name, owner) then
+    note('refused', name, owner, 'unpin: the name is taken')
+    return {-1, ''}
+end
 for place = 4, #ARGV do
     local expiry = redis.call('ZSCORE', pins, ARGV[place])
-    if expiry and (expiry == 'inf') == (ARGV[2] == '') then
+    if expiry and (expiry == 'inf') == (name ~= '') then
         published = finish(ARGV[place])
         count = count + 1
         if expiry == 'inf' then
-            note('unpinned', ARGV[place], ARGV[3], '')
+            note('unpinned', ARGV[place], owner, '')
         end
     end
 end
 return {count, published}
 """
 )
-"""ARGV: channel, "" for what `pin` made and "file" for others, owner, then keys."""
+"""ARGV: channel, the name for what `pin` made and "" for others, owner, then keys. Gives how many,
+-1 if the name is taken, and what was published."""
 
 RESTORE: Final = (
     _CHANGING

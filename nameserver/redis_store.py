@@ -11,11 +11,11 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from wsremote.errors import LimitExceeded, NameNotFound, NameTaken
+from wsremote.errors import LimitExceeded, NameNotFound
 
 from . import redis_scripts as scripts
 from .pinned import PinnedFile
@@ -25,7 +25,7 @@ from .redis_mirror import Mirror
 from .redis_reading import as_json, key_of, read_audit
 from .redis_renewing import Renewals
 from .registry import MOST_LEASES
-from .store import EVERY, SUSPECT_FOR, TTL
+from .store import EVERY, SUSPECT_FOR, TTL, name_taken, not_yet_back
 from .view import View
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class RedisStore:
         ttl: Seconds that a lease lasts; the same for all name servers of a Redis.
         every: Seconds after which a server shall renew.
         suspect_for: Seconds that a suspect entry is kept.
+        now: The clock of what this name server knows of itself, seconds, never set back; that of
+            leases is Redis's.
 
     Raises:
         ValueError: The URL is not one of Redis, or a file not one of pinned entries.
@@ -75,13 +77,18 @@ class RedisStore:
         ttl: float = TTL,
         every: float = EVERY,
         suspect_for: float = SUSPECT_FOR,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ttl = ttl
         self._every = every
         self._suspect_for = suspect_for
         self.view = View()
-        self._link = Link(url)
-        self._mirror = Mirror(self._link, self.view, ttl, self._pin_again)
+        self._now = now
+        self._started = now()
+        # Whether no other name server ran then; None until that is known.
+        self._was_alone: bool | None = None
+        self._link = Link(url, now)
+        self._mirror = Mirror(self._link, self.view, ttl, self._pin_again, now)
         # By which this name server is known to the others as the sweeper.
         self._me = secrets.token_hex(8)
         self._renewals = Renewals(self._link, self.view, ttl)
@@ -131,10 +138,7 @@ class RedisStore:
         fields = (key, owner or "-", text, self._milliseconds(self._ttl), MOST_LEASES)
         answer, *numbers = self._link.run(self._link.changing(scripts.REGISTER, *fields))
         if answer == b"taken":
-            raise NameTaken(
-                f"The name {record.name!r} is taken: servers registered with another token have"
-                " it. Choose another name, or register with their token."
-            )
+            raise name_taken(record.name, registering=True)
         if answer == b"full":
             raise LimitExceeded(f"{MOST_LEASES} servers are registered, there may be no more.")
         self._see(numbers[1])
@@ -158,28 +162,47 @@ class RedisStore:
         key = key_of(name, id)
         self._see(self._link.run(self._link.changing(scripts.DEREGISTER, key, fence)))
 
-    def drain(self, name: str, id: str, draining: bool) -> None:
+    def drain(self, name: str, id: str, draining: bool, owner: str) -> None:
         """Send no more sessions to a server, or again; see `Store.drain`.
 
         Raises:
             ConnectionError: Redis cannot be asked.
         """
-        key = key_of(name, id)
-        answer, revision = self._link.run(
-            self._link.changing(scripts.DRAIN, key, "1" if draining else "0")
-        )
+        fields = (key_of(name, id), "1" if draining else "0", owner or "-")
+        answer, revision = self._link.run(self._link.changing(scripts.DRAIN, *fields))
+        if answer == b"taken":
+            raise name_taken(name)
         if answer:
             why = "is pinned: unpin it instead" if answer == b"pinned" else "is not there"
             raise NameNotFound(f"The server {id!r} of the name {name!r} {why}.")
         self._see(revision)
 
-    def look(self, name: str) -> None:
-        """Make the view current for one name: another name server may have just registered it."""
-        if self.view.named(name) or self._link.healthy() is not None:
-            return
-        # If Redis is gone, the view is what there is.
-        with contextlib.suppress(ConnectionError):
-            self._see(self._link.run(self._link.field(scripts.KEYS[0], "revision")) or b"")
+    def look(self, name: str) -> str | None:
+        """Make the view current for one name: another name server may have just registered it.
+
+        If Redis is gone, the view is what there is; see `Store.look`.
+        """
+        trouble = self._link.healthy()
+        if trouble is not None or self.view.named(name):
+            return trouble or self._unsure()
+        try:
+            revision = self._link.run(self._link.field(scripts.KEYS[0], "revision"))
+        except ConnectionError as error:
+            return str(error)
+        if not self._see(revision):
+            return f"{self._link.address} has changes that have not come here yet"
+        return self._unsure()
+
+    def _unsure(self) -> str | None:
+        """Why servers that run may be missing although Redis can be read."""
+        address, now = self._link.address, self._now()
+        why = self._mirror.unsure() or not_yet_back(
+            f"{address} failed until", now - self._link.well_since, self._ttl
+        )
+        if why is None and self._was_alone:
+            # Servers had none to register with, and leases that nobody renewed have ended.
+            return not_yet_back("this name server was started", now - self._started, self._ttl)
+        return why
 
     # ---- pinned entries --------------------------------------------------------------
 
@@ -190,7 +213,10 @@ class RedisStore:
             ConnectionError: Redis cannot be asked.
         """
         fields = (key_of(record.name, record.id), owner or "-", as_json(record.to_wire()))
-        self._see(self._link.run(self._link.changing(scripts.PIN, "", *fields)))
+        answer, revision = self._link.run(self._link.changing(scripts.PIN, "", *fields))
+        if answer:
+            raise name_taken(record.name)
+        self._see(revision)
 
     def unpin(self, name: str, url: str, owner: str) -> bool:
         """End what `pin` did; see `Store.unpin`.
@@ -204,8 +230,10 @@ class RedisStore:
             for entry in self.view.named(name)
             if entry.state == "pinned" and url in entry.record.urls
         ]
-        unpinning = self._link.changing(scripts.UNPIN, "", owner or "-", *keys)
+        unpinning = self._link.changing(scripts.UNPIN, name, owner or "-", *keys)
         count, revision = self._link.run(unpinning)
+        if count < 0:
+            raise name_taken(name)
         if count:
             self._link.run(self._pin_all())  # A file may have it as well.
         self._see(revision)
@@ -258,7 +286,9 @@ class RedisStore:
 
     async def _sweep(self) -> None:
         times = (self._milliseconds(self._ttl), self._milliseconds(self._suspect_for), _SWEEPER)
-        _, news, leases = await self._link.changing(scripts.SWEEP, self._me, *times)
+        is_sweeper, news, leases = await self._link.changing(scripts.SWEEP, self._me, *times)
+        if self._was_alone is None:
+            self._was_alone = bool(is_sweeper)
         if news:
             logger.warning(
                 "! %d of %d servers are silent at once. Those whose leases end stay as suspect, and"
@@ -292,7 +322,7 @@ class RedisStore:
         left = {key for each in self._pinned.values() for key in each}
         ended = [key for key in old if key not in left]
         if ended:
-            await self._link.changing(scripts.UNPIN, "file", "-", *ended)
+            await self._link.changing(scripts.UNPIN, "", "-", *ended)
         await self._pin_all()
 
     async def _pin_all(self) -> None:
@@ -304,17 +334,18 @@ class RedisStore:
 
     # ---- small things ----------------------------------------------------------------
 
-    def _see(self, revision: bytes | str) -> None:
-        """Wait until a change is in the view: who has made it looks here next."""
+    def _see(self, revision: bytes | str) -> bool:
+        """Wait until a change is in the view: who has made it looks here next. Whether it is."""
         try:
             number, deadline = int(revision), time.monotonic() + _PATIENCE
         except ValueError:
-            return  # Nothing was published; or somebody has written there.
+            return True  # Nothing was published; or somebody has written there.
         while (known := self.view.revision) < number:
             left = deadline - time.monotonic()
             if left <= 0:
-                return
+                return False
             self.view.wait(known, left)
+        return True
 
     @staticmethod
     def _milliseconds(seconds: float) -> int:

@@ -17,10 +17,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
-from wsremote.errors import LeaseLost, LimitExceeded, NameNotFound, NameTaken
+from wsremote.errors import LeaseLost, LimitExceeded, NameNotFound
 
 from .records import Change, Entry, Lease
-from .store import EVERY, SUSPECT_FOR, TTL, is_mass_expiry
+from .store import EVERY, SUSPECT_FOR, TTL, is_mass_expiry, name_taken
 
 if TYPE_CHECKING:
     from .records import Kind, Load, Record, State
@@ -139,6 +139,11 @@ class Registry:
         held = self._names.get(name)
         return None if held is None else held.owner
 
+    def is_drained(self, name: str, id: str) -> bool:
+        """Whether `drain` has drained a server."""
+        lease = self._lease(name, id)
+        return lease is not None and lease.drained
+
     def entries(self) -> list[Entry]:
         """All entries as they are now, in no order."""
         leases = [
@@ -161,10 +166,7 @@ class Registry:
         """
         name = self._names.get(record.name)
         if name is not None and name.owner != owner:
-            raise NameTaken(
-                f"The name {record.name!r} is taken: servers registered with another token have"
-                " it. Choose another name, or register with their token."
-            )
+            raise name_taken(record.name, registering=True)
         # What it takes the place of: its own earlier lease, and those with one of its URLs.
         old = None if name is None else name.leases.get(record.id)
         others: dict[int, _Lease] = {}

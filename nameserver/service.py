@@ -7,6 +7,7 @@ texts and numbers.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import random
@@ -17,7 +18,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from wsremote.errors import NameRefused, NameTaken
+from wsremote.errors import NameNotFound, NameRefused, NameTaken
 from wsremote.server.clients import current_client
 
 from . import choosing
@@ -26,7 +27,7 @@ from .records import STATES, Load, Record, check_name, normal_url
 from .watching import Ringer, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from .access import Access
     from .records import Entry
@@ -119,19 +120,30 @@ class Service:
             NameRefused: The token is not for this name.
             NameTaken: Others have it.
         """
-        self.check_may(key_id, record.name)
-        try:
+        with self.allowed(key_id, record.name):
             lease = self.store.register(record, key_id)
-        except NameTaken as error:
-            # The store has put it into its audit.
-            self._log_refused(key_id, record.name, str(error))
-            raise
         return {
             "fence": lease.fence,
             "ttl": lease.ttl,
             "every": lease.every,
             "revision": self.store.view.revision,
         }
+
+    @contextlib.contextmanager
+    def allowed(self, key_id: str, name: str) -> Iterator[None]:
+        """Do something under a name, if the token may. That it may not is logged.
+
+        Raises:
+            NameRefused: The token is not for this name.
+            NameTaken: Others have it, as what is done here has found.
+        """
+        self.check_may(key_id, name)
+        try:
+            yield
+        except NameTaken as error:
+            # The store has put it into its audit.
+            self._log_refused(key_id, name, str(error))
+            raise
 
     def check_holder(self, key_id: str, name: str, id: str) -> None:
         """See that it is this token that has registered a server.
@@ -194,20 +206,29 @@ class Service:
         """Servers to try, the best first.
 
         Raises:
-            NameNotFound: There is none; the text says what there is.
+            NameNotFound: There is none; the text says what there is, and whether that is certain.
         """
-        self.store.look(name)
-        return choosing.resolve(
-            self.store.view,
-            name,
-            version=version,
-            tags=tags,
-            zone=zone,
-            given=self._given,
-            random=self._random,
-            now=time.time(),
-            n=n,
-        )
+        # Before the view is read: what it lacks then is not certain, whatever it has later.
+        unsure = self.store.look(name)
+        try:
+            return choosing.resolve(
+                self.store.view,
+                name,
+                version=version,
+                tags=tags,
+                zone=zone,
+                given=self._given,
+                random=self._random,
+                now=time.time(),
+                n=n,
+            )
+        except NameNotFound as error:
+            # One that drains is not to be gone back to: that is why it drains.
+            drains = any(each.state == "draining" for each in self.store.view.named(name))
+            if unsure is None or drains:
+                raise
+            text = f"{error} That is not certain: {unsure.rstrip('.')}."
+            raise NameNotFound(text, is_certain=False) from None
 
 
 _service: Service | None = None
@@ -332,7 +353,8 @@ def resolve(
         n: How many, at most 16.
 
     Raises:
-        NameNotFound: There is none; the text says what there is.
+        NameNotFound: There is none; the text says what there is. `is_certain` is False if the name
+            server may not have heard of a server yet, or cannot read its store.
         ValueError: A value is wrong.
     """
     service = _running("resolve")
@@ -383,17 +405,22 @@ def drain(name: str, id: str, draining: bool = True) -> None:
     Raises:
         NameNotFound: There is no such server.
         NameRefused: The token may not register this name.
+        NameTaken: Servers of another token have it.
     """
     service, key_id = _running("drain"), _caller()
     _check(name, id)
     if type(draining) is not bool:
         raise ValueError(f"draining: {_shown(draining)} is neither True nor False")
-    service.check_may(key_id, name)
-    service.store.drain(name, id, draining)
+    with service.allowed(key_id, name):
+        service.store.drain(name, id, draining, key_id)
+    what = "is drained" if draining else "is drained no longer"
+    logger.info("= the server %s of the name %s %s, by token %s", id, name, what, key_id)
 
 
 def pin(record: dict[str, Any]) -> None:
     """Keep an entry for a server that registers nothing itself, until `unpin`.
+
+    It holds the name against nobody: whoever registers it may unpin what others have pinned there.
 
     Args:
         record: `name` and `url` or `urls`; `version`, `tags`, `zone`, `capacity` if they are known.
@@ -401,11 +428,12 @@ def pin(record: dict[str, Any]) -> None:
     Raises:
         ValueError: A field is wrong; the text names it.
         NameRefused: The token may not register this name.
+        NameTaken: Servers of another token have it.
     """
     service, key_id = _running("pin"), _caller()
     pinned = pinned_record(record)
-    service.check_may(key_id, pinned.name)
-    service.store.pin(pinned, key_id)
+    with service.allowed(key_id, pinned.name):
+        service.store.pin(pinned, key_id)
 
 
 def unpin(name: str, url: str) -> bool:
@@ -413,12 +441,13 @@ def unpin(name: str, url: str) -> bool:
 
     Raises:
         NameRefused: The token may not register this name.
+        NameTaken: Servers of another token have it.
     """
     service, key_id = _running("unpin"), _caller()
     check_name(name)
     url = normal_url(url)
-    service.check_may(key_id, name)
-    return service.store.unpin(name, url, key_id)
+    with service.allowed(key_id, name):
+        return service.store.unpin(name, url, key_id)
 
 
 def _read_json(text: str) -> object:

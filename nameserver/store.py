@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
+from wsremote.errors import NameTaken
+
 if TYPE_CHECKING:
     from .records import Lease, Load, Record, State
     from .view import View
 
-__all__ = ["EVERY", "SUSPECT_FOR", "TTL", "Store", "is_mass_expiry"]
+__all__ = ["EVERY", "SUSPECT_FOR", "TTL", "Store", "is_mass_expiry", "name_taken", "not_yet_back"]
 
 TTL: Final = 15.0
 """Seconds that a lease lasts without a renewal."""
@@ -21,6 +23,10 @@ SUSPECT_FOR: Final = 900.0
 """Seconds after which a suspect entry that was not renewed is gone."""
 
 _FEWEST: Final = 3
+
+_BACK: Final = 10.0
+"""Seconds in which servers that run have registered again: they try every 5 s at least, and another
+name server may keep them waiting for as long."""
 
 
 def is_mass_expiry(silent: int, leases: int) -> bool:
@@ -35,6 +41,37 @@ def is_mass_expiry(silent: int, leases: int) -> bool:
         leases: All of them, with those that have ended within one ttl.
     """
     return silent >= _FEWEST and 2 * silent > leases
+
+
+def name_taken(name: str, *, registering: bool = False) -> NameTaken:
+    """What is raised if another token's servers have a name.
+
+    Args:
+        name: Which.
+        registering: Whether it was to be registered; not pinned, unpinned or drained.
+    """
+    advice = (
+        "Choose another name, or register with their token."
+        if registering
+        else "Only that token may pin, unpin and drain under it as long as they are there."
+    )
+    return NameTaken(
+        f"The name {name!r} is taken: servers registered with another token have it. {advice}"
+    )
+
+
+def not_yet_back(event: str, ago: float, ttl: float) -> str | None:
+    """Why servers may be missing that run; None once all of them have had time to register.
+
+    Args:
+        event: What they have missed.
+        ago: Seconds since then.
+        ttl: Seconds that a lease lasts.
+    """
+    within = max(ttl, _BACK)
+    if ago >= within:
+        return None
+    return f"{event} {ago:.0f} s ago, and servers that run register again within {within:.0f} s"
 
 
 class Store(Protocol):
@@ -89,26 +126,39 @@ class Store(Protocol):
     def deregister(self, name: str, id: str, fence: int) -> None:
         """End a lease; nothing happens if it has ended."""
 
-    def drain(self, name: str, id: str, draining: bool) -> None:
+    def drain(self, name: str, id: str, draining: bool, owner: str) -> None:
         """Send no more sessions to a server, or again. It lasts as long as the server's id.
 
+        Args:
+            name: Of the service.
+            id: Of the server.
+            draining: Whether to send no more.
+            owner: Key id of the token that wants it.
+
         Raises:
+            NameTaken: Another owner has the name.
             NameNotFound: There is no such lease.
         """
 
-    def look(self, name: str) -> None:
-        """Make the view current for one name."""
+    def look(self, name: str) -> str | None:
+        """Make the view current for one name.
+
+        Returns:
+            None; or why servers that run may be missing in it, so that what is not found may be
+            there: the store has just begun, or cannot be read.
+        """
 
     def pin(self, record: Record, owner: str) -> None:
         """Keep an entry that nobody renews, also over restarts, until `unpin`.
 
-        One of the same name and id is replaced.
+        One of the same name and id is replaced. It holds the name against nobody.
 
         Args:
             record: Its id is derived from name and URLs (`pinned.pinned_record`).
             owner: Key id of the token that pins.
 
         Raises:
+            NameTaken: Another owner has a live lease under this name.
             LimitExceeded: There are too many.
         """
 
@@ -118,7 +168,10 @@ class Store(Protocol):
         Args:
             name: Of the service.
             url: One of the entry's, in its normal form.
-            owner: Key id of the token that unpins.
+            owner: Key id of the token that unpins; it need not be the one that has pinned.
+
+        Raises:
+            NameTaken: Another owner has a live lease under this name.
         """
 
     def set_pinned(self, source: str, records: Iterable[Record]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -119,6 +121,36 @@ def test_ctrl_c_ends_an_import_that_takes_for_ever(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert output == ""
     assert "Traceback" not in errors
+
+
+def test_a_signal_ends_a_first_registration_that_hangs(tmp_path: Path) -> None:
+    """Its name servers take connections and say nothing: five seconds each are not waited for."""
+    with contextlib.ExitStack() as stack:
+        hanging = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        urls = ",".join(f"ws://127.0.0.1:{each.getsockname()[1]}" for each in hanging)
+        ready = tmp_path / "ready"
+        process = stack.enter_context(
+            subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "wsremote", "serve", "json", "--port", "0"),
+                    *("--name", "risk", "--nameserver", urls, "--ready-file", str(ready)),
+                ],
+                env={**os.environ, "PYTHONPATH": str(ROOT), "WSREMOTE_TOKEN": "of the tests"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        hanging[0].settimeout(20)
+        stack.enter_context(hanging[0].accept()[0])
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=20)
+        took = time.monotonic() - began
+    assert (process.returncode, output, errors) == (0, "", "")
+    assert not ready.exists()
+    # A first attempt at one name server is given 5 s.
+    assert took < 4
 
 
 def test_a_token_is_made_when_none_is_given(serve: Serve) -> None:

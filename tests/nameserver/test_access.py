@@ -79,6 +79,7 @@ def test_a_file_of_tokens(tmp_path: Path) -> None:
         ('[[token]]\ntoken = "secret"\nname = ["risk"]\n', "no key 'name'; there are 'names'"),
         ('[[token]]\ntoken = "secret"\nnames = ["a b"]\n', "'a b' is no pattern"),
         ('[[token]]\ntoken = "secret"\nnames = [7]\n', "7 is no pattern"),
+        ("a = " + "[" * 100_000, "it is nested too deeply"),
         ('[[tokens]]\ntoken = "secret"\n', r"only \[\[token\]\] may be there, not 'tokens'"),
         ('[token]\ntoken = "secret"\n', r"no \[\[token\]\] is there"),
         ("token = secret", "line 1"),

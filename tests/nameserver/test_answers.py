@@ -106,7 +106,15 @@ def test_a_held_name_cannot_be_taken(ask: Ask) -> None:
     ):
         with pytest.raises(NameRefused, match="registered with another token"):
             change()
-    assert [each["id"] for each in ask(LOOKING).servers()] == [id]
+    for change in (
+        lambda: thief.drain("risk", id),
+        lambda: thief.pin({"name": "risk", "url": "ws://evil:1"}),
+        lambda: thief.unpin("risk", "ws://evil:1"),
+    ):
+        with pytest.raises(NameTaken, match="pin, unpin and drain"):
+            change()
+    (found,) = ask(LOOKING).servers()
+    assert (found["id"], found["state"]) == (id, "ready")
 
 
 def test_a_stale_fence_renews_nothing(ask: Ask) -> None:
@@ -122,10 +130,10 @@ def test_a_stale_fence_renews_nothing(ask: Ask) -> None:
 
 
 def test_a_draining_server_is_given_to_nobody(ask: Ask) -> None:
-    """At once; by its own word, or by who may register the name; until it is taken back."""
+    """At once; by its own word, or by who holds the name; until it is taken back."""
     server, client, id = ask(RISK), ask(LOOKING), a_record()["id"]
     lease = server.register(a_record())
-    ask(ALL).drain("risk", id)
+    server.drain("risk", id)
     with pytest.raises(NameNotFound, match="drain"):
         client.resolve("risk")
     assert client.servers()[0]["state"] == "draining"
@@ -244,6 +252,8 @@ def test_refusals_are_audited_and_logged_once(
                 ask(LOOKING).register(a_record("new"))
         with pytest.raises(NameTaken):
             ask(ALL).register(a_record(number=2))
+        with pytest.raises(NameTaken):
+            ask(ALL).drain("risk", a_record()["id"])
     lines = [each.message for each in caplog.records if "was refused" in each.message]
     assert len(lines) == 2
     assert ClientProof(LOOKING).key_id in lines[0]
@@ -254,7 +264,21 @@ def test_refusals_are_audited_and_logged_once(
             "SELECT name, owner FROM audit WHERE event = 'refused' ORDER BY number"
         ).fetchall()
     database.close()
-    assert rows == [("new", ClientProof(LOOKING).key_id)] * 5 + [("risk", ClientProof(ALL).key_id)]
+    by_whom = ClientProof(LOOKING).key_id, ClientProof(ALL).key_id
+    assert rows == [("new", by_whom[0])] * 5 + [("risk", by_whom[1])] * 2
+
+
+def test_a_drain_is_logged(ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
+    """With the token: a server that nobody is sent to is a riddle otherwise."""
+    ask(RISK).register(a_record())
+    with caplog.at_level(logging.INFO, "wsremote.nameserver"):
+        ask(RISK).drain("risk", a_record()["id"])
+        ask(RISK).drain("risk", a_record()["id"], False)
+    by = f"by token {ClientProof(RISK).key_id}"
+    assert [each.getMessage() for each in caplog.records] == [
+        f"= the server {a_record()['id']} of the name risk is drained, {by}",
+        f"= the server {a_record()['id']} of the name risk is drained no longer, {by}",
+    ]
 
 
 def test_a_refusal_that_goes_on_is_logged_again_with_its_count(

@@ -308,7 +308,7 @@ def interrupted(work: Callable[[], object], place: int) -> bool:
         lambda store, fence: store.renew("risk", number_of(1), fence, IDLE, "ready"),
         lambda store, fence: store.renew("risk", number_of(1), fence, IDLE, "draining"),
         lambda store, fence: store.deregister("risk", number_of(1), fence),
-        lambda store, fence: store.drain("risk", number_of(1), True),
+        lambda store, fence: store.drain("risk", number_of(1), True, "me"),
         lambda store, fence: store.pin(pin("other"), "me"),
         lambda store, fence: store.unpin("risk", "ws://pinned:9090", "me"),
         lambda store, fence: store.note_refused("risk", "me", "no"),
@@ -326,7 +326,7 @@ def test_each_place_of_an_interrupt(work: Callable[[MemoryStore, int], object]) 
         store.pin(pin(), "me")
         store.unpin("other", "ws://pinned:9090", "me")
         fence = store.register(record(), "me").fence
-        store.drain("risk", number_of(1), False)
+        store.drain("risk", number_of(1), False, "me")
         is_through = not interrupted(lambda: work(store, fence), place)  # noqa: B023
         place += 1
         registered = {e.key: (e.fence, e.state) for e in store._registry.entries()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -143,15 +144,55 @@ def test_a_bad_table_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         ("servers.toml", "[[server]\n"),
         ("servers.toml", "[server]\nname = 'x'\n"),
         ("servers.toml", "[[servers]]\nname = 'x'\n"),
-        ("servers.txt", b"risk, a, 1\n\xff\xfe"),
+        ("servers.toml", "a = " + "[" * 100_000),
     ],
 )
-def test_what_is_no_such_file_is_said(tmp_path: Path, name: str, content: str | bytes) -> None:
-    """At the start of the name server that ends it."""
+def test_what_is_no_such_file_is_said(tmp_path: Path, name: str, content: str) -> None:
+    """With its name, of which there may be several. At the start of the name server it ends it."""
     path = tmp_path / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(ValueError):
+    path.write_text(content)
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: "):
         PinnedFile(path).load()
+
+
+@pytest.mark.parametrize("name", ["", "servers.txt"])
+def test_what_cannot_be_read_is_said(tmp_path: Path, name: str) -> None:
+    """A folder, and what is not there: in plain words, with the name."""
+    path = tmp_path / name
+    with pytest.raises(OSError) as caught:
+        PinnedFile(path).load()
+    assert str(caught.value) in (f"{path}: Is a directory", f"{path}: No such file or directory")
+
+
+def test_a_byte_that_is_no_text_concerns_its_line_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An editor that writes Latin-1; in a comment it harms nobody."""
+    path = tmp_path / "servers.txt"
+    path.write_bytes(b"risk, a, 1 # caf\xe9\ncaf\xe9, a, 2\nprices, b, 2, \xff\xfe\ncurves, c, 3\n")
+    assert [each.name for each in PinnedFile(path).load()] == ["risk", "curves"]
+    assert said(path, caplog) == [
+        "! servers.txt, line 2 is left out: it is no UTF-8",
+        "! servers.txt, line 3 is left out: it is no UTF-8",
+    ]
+
+
+def test_a_byte_that_is_no_text_concerns_its_table_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same in TOML; nor does a name in a file move the cursor of who reads the log."""
+    path = tmp_path / "servers.toml"
+    path.write_bytes(
+        b"# caf\xe9\n"
+        + TABLES.encode()
+        + b'[[server]]\nname = "x"\nurl = "ws://a:1"\nzone = "caf\xe9"\n'
+        + b'[[server]]\nname = "\\u001b[2J"\nurl = "ws://a:1"\n'
+    )
+    assert [each.name for each in PinnedFile(path).load()] == ["risk", "prices"]
+    first, second = said(path, caplog)
+    assert first.startswith("! servers.toml, [[server]] 3 (x) is left out: zone: ")
+    assert second.startswith("! servers.toml, [[server]] 4 (?[2J) is left out: name: ")
+    assert "\x1b" not in caplog.text
 
 
 # ---- when it changes -------------------------------------------------------------------
@@ -215,8 +256,8 @@ def test_a_file_that_becomes_unreadable_changes_nothing(
     path.write_text(TABLES)
     file = PinnedFile(path)
     file.load()
-    for number in (1, 2):
-        path.write_text("[[server]\n" * number)
+    for number, text in enumerate(("[[server]\n", "a = " + "[" * 100_000), 1):
+        path.write_text(text)
         assert [names(file) for _ in range(3)] == [None] * 3
         assert len(caplog.messages) == number
     assert "entries stay as they were" in caplog.text

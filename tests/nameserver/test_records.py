@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stores import IDLE, entry, number_of, pin, record
 
-from nameserver.records import Change, Load, Record, check_name
+from nameserver.records import MOST_RECORD, Change, Load, Record, check_name
+from wsremote.naming.information import ServerInfo
 
 GOOD = record().to_wire()
 LOAD = {"sessions": 1, "running": 2, "cpu": 0.5, "memory": 3}
@@ -77,7 +78,9 @@ def test_unknown_fields_are_left_out() -> None:
         ("capacity", -1, "capacity: -1"),
         ("capacity", True, "capacity: True"),
         ("capacity", 2.0, "capacity: 2.0"),
+        ("capacity", 2**31 + 1, "capacity: 2147483649 is not a whole number from 1 to 2147483648"),
         ("capacity", 2**64, "capacity"),
+        ("urls", ["ws://a/" + "\N{SNOWMAN}" * 180], r"urls\[0\]: \d+ characters, 200 are the most"),
     ],
 )
 def test_a_wrong_field_is_named(field: str, value: Any, text: str) -> None:
@@ -179,6 +182,8 @@ def test_a_load_survives_the_wire() -> None:
         ("running", None),
         ("memory", "1"),
         ("memory", 1 << 70),
+        ("sessions", 2**31 + 1),
+        ("running", 2**31 + 1),
         ("cpu", float("nan")),
         ("cpu", float("inf")),
         ("cpu", 1.5),
@@ -220,6 +225,82 @@ def test_nothing_is_heard_of_a_pinned_entry() -> None:
     """Its age is known."""
     seen = entry(record=pin(), state="pinned", expires_at=None).to_wire(30.0)
     assert (seen["age"], seen["heard"]) == (30.0, None)
+
+
+LONG = "x" * 200
+EXTREMES: dict[str, Any] = {
+    "name": ["0", "x" * 100, "Risk-2.eu_west"],
+    "id": ["0" * 7 + "1" + "f" * 24, "f" * 32],
+    "urls": [
+        [f"wss://h{number}:65535/{'x' * 180}" for number in range(8)],
+        ["ws://[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:1/"],
+        ["WS://BÜCHER.example/%7e/~", "ws://a./\N{SNOWMAN}", "ws://" + "a." * 90 + "b"],
+    ],
+    "version": ["", LONG, "\N{SNOWMAN}" * 200, "<b>'\"&"],
+    "wsremote": ["", LONG],
+    "python": ["", LONG],
+    "packages": [
+        {},
+        {f"p{number}": "" for number in range(500)},
+        {f"{number:02}{'x' * 198}": LONG for number in range(40)},
+        {"": LONG},
+    ],
+    "tree": ["", LONG],
+    "tags": [[], [f"{number:02}{'x' * 198}" for number in range(32)], [""]],
+    "zone": ["", LONG],
+    "capacity": [1, 2**31],
+}
+
+
+def read_by_a_client(said: Record, **fields: Any) -> None:
+    """What the name server says of a server, through what a client lets pass."""
+    wire = entry(record=said, **fields).to_wire(1e10)
+    info = ServerInfo.from_wire(wire)
+    assert info.to_wire() == wire
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(field, value) for field in GOOD for value in EXTREMES[field]]
+)
+def test_what_is_accepted_is_seen_by_clients(field: str, value: Any) -> None:
+    """At the bounds of each field: a record that clients leave out is a server that is not there.
+
+    Nor may it be another one when it is read again, from Redis.
+    """
+    said = Record.from_wire({**GOOD, field: value})
+    assert said.size <= MOST_RECORD
+    assert Record.from_wire(json.loads(json.dumps(said.to_wire()))) == said
+    read_by_a_client(said)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("sessions", 2**31), ("running", 2**31), ("cpu", 1), ("cpu", 0), ("memory", 2**53)],
+)
+def test_loads_that_are_accepted_are_seen_by_clients(field: str, value: Any) -> None:
+    """The same; one that is refused would take its whole record along."""
+    load = Load.from_wire({**LOAD, field: value})
+    read_by_a_client(record(), load=load, revision=2**53, registered_at=-1e300)
+
+
+@given(st.data())
+def test_whatever_is_accepted_is_seen_by_clients(data: st.DataObject) -> None:
+    """Texts and numbers of all kinds."""
+    texts = st.text(max_size=220)
+    numbers = st.integers() | st.integers(2**31 - 1, 2**31 + 1)
+    fields: dict[str, st.SearchStrategy[Any]] = {
+        "urls": st.lists(texts.map("ws://{}".format), max_size=9),
+        "packages": st.dictionaries(texts, texts, max_size=3),
+        "tags": st.lists(texts, max_size=3),
+        "capacity": numbers,
+    }
+    field = data.draw(st.sampled_from(list(GOOD)))
+    value = data.draw(fields.get(field, texts))
+    try:
+        said = Record.from_wire({**GOOD, field: value})
+    except ValueError:
+        return
+    read_by_a_client(said)
 
 
 def test_changes_on_the_wire() -> None:

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from wsremote.errors import LeaseLost, NameTaken
 
 BUSY = Load(sessions=3, running=2, cpu=0.25, memory=1 << 30)
 PASSWORD = "sesame-and-more"
+EXPIRIES = "{wsremote}:expiries"
 
 
 @pytest.fixture
@@ -202,6 +204,44 @@ def test_files_of_pinned_entries_are_read_again(stage: RedisStage, tmp_path: Pat
         reading.close()
 
 
+# ---- clocks ----------------------------------------------------------------------------
+
+
+def test_loads_spread_after_the_clock_of_redis_was_set_back(
+    stage: RedisStage, store: RedisStore, other: RedisStore
+) -> None:
+    """An hour: leases of before end late, those that are renewed from now on earlier than these."""
+    leases = {name: store.register(record(name), "me") for name in ("risk", "gone")}
+
+    def renew(sessions: int) -> None:
+        load = Load(sessions, 0, 0.0, 1)
+        store.renew("risk", number_of(1), leases["risk"].fence, load, "ready")
+        seen = lambda: (other.view.named("risk")[0].load or IDLE).sessions  # noqa: E731
+        eventually(other, lambda: seen() == sessions)
+
+    renew(1)
+    ends = float(stage.redis.ask("ZSCORE", EXPIRIES, f"risk/{number_of(1)}").split()[1])
+    for name in leases:
+        stage.redis.ask("ZADD", EXPIRIES, str(ends + 3_600_000), f"{name}/{number_of(1)}")
+    other._mirror._renewed = int(ends) + 3_600_000  # read before the clock was set back
+    other._link.run(other._mirror.take_all())
+    renew(2)
+    assert other.view.named("risk")[0].renewed_at < time.time() + 1
+    renew(3)
+
+
+def test_loads_spread_after_the_clock_of_this_machine_was_set_back(
+    store: RedisStore, other: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was noted before seems to be of the future."""
+    lease = store.register(record(), "me")
+    eventually(other, lambda: other.view.named("risk"))
+    later = time.time() + 3600
+    other.view.renewed("risk", number_of(1), IDLE, later, later + 15)
+    store.renew("risk", number_of(1), lease.fence, BUSY, "ready")
+    eventually(other, lambda: other.view.named("risk")[0].load == BUSY)
+
+
 # ---- what was missed -------------------------------------------------------------------
 
 
@@ -268,7 +308,7 @@ def test_a_redis_that_comes_back_empty_is_given_what_was_known(
     """Nobody's answer is empty meanwhile; the old lease is as good as it was."""
     lease = store.register(record(), "me")
     store.register(record("drained"), "me")
-    store.drain("drained", number_of(1), True)
+    store.drain("drained", number_of(1), True, "me")
     eventually(other, lambda: states(other) == {"risk": "ready", "drained": "draining"})
     before = store.view.revision
     stage.redis.kill()
@@ -386,7 +426,7 @@ def test_a_user_of_its_own_needs_no_more_than_the_page_says(
     store.start()
     lease = store.register(record(), "me")
     store.renew("risk", number_of(1), lease.fence, BUSY, "ready")
-    store.drain("risk", number_of(1), True)
+    store.drain("risk", number_of(1), True, "me")
     store.look("prices")
     store.pin(pin("pinned"), "me")
     store.note_refused("prices", "me", "why")

@@ -224,6 +224,14 @@ def test_a_wrong_file_of_tokens_is_one_plain_line(tmp_path: Path) -> None:
     assert "secret" not in line
 
 
+def test_a_wrong_file_of_servers_is_one_plain_line(tmp_path: Path) -> None:
+    """With the file's name: there may be several."""
+    path = tmp_path / "servers.toml"
+    path.write_text("[[server]\n")
+    (line,) = command("--servers-file", str(path), code=1).splitlines()
+    assert f"{path}: Expected ']]' at the end" in line
+
+
 def test_a_port_in_use_is_one_plain_line(tmp_path: Path) -> None:
     """As with `wsremote serve`."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

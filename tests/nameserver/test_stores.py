@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis_server import RedisStage
@@ -72,7 +73,7 @@ def test_a_held_name_cannot_be_taken(store: Store) -> None:
     store.register(record(), "me")
     eventually(store, lambda: ids(store) == [1])
     before = store.view.revision
-    with pytest.raises(NameTaken, match="'risk' is taken"):
+    with pytest.raises(NameTaken, match=r"'risk' is taken"):
         store.register(record(server=2), "you")
     with pytest.raises(NameTaken):
         store.register(record(), "you")  # the same server, as it were
@@ -200,19 +201,19 @@ def test_a_server_says_that_it_is_draining(stage: Stage) -> None:
 def test_a_drained_server_stays_drained_while_it_renews(store: Store) -> None:
     """It does not know of it, and says `ready`."""
     lease = store.register(record(), "me")
-    store.drain("risk", number_of(1), True)
+    store.drain("risk", number_of(1), True, "me")
     store.renew("risk", number_of(1), lease.fence, BUSY, "ready")
     eventually(store, lambda: the(store).state == "draining")
-    store.drain("risk", number_of(1), False)
+    store.drain("risk", number_of(1), False, "me")
     eventually(store, lambda: the(store).state == "ready")
 
 
 def test_a_drained_server_that_drains_itself_is_ready_only_when_both_say_so(store: Store) -> None:
     """Neither overrules the other."""
     lease = store.register(record(), "me")
-    store.drain("risk", number_of(1), True)
+    store.drain("risk", number_of(1), True, "me")
     store.renew("risk", number_of(1), lease.fence, BUSY, "draining")
-    store.drain("risk", number_of(1), False)
+    store.drain("risk", number_of(1), False, "me")
     eventually(store, lambda: the(store).state == "draining")
     store.renew("risk", number_of(1), lease.fence, BUSY, "ready")
     eventually(store, lambda: the(store).state == "ready")
@@ -221,7 +222,7 @@ def test_a_drained_server_that_drains_itself_is_ready_only_when_both_say_so(stor
 def test_a_server_that_registers_again_stays_drained(store: Store) -> None:
     """Until it is another process, which has another id."""
     store.register(record(), "me")
-    store.drain("risk", number_of(1), True)
+    store.drain("risk", number_of(1), True, "me")
     store.register(record(), "me")
     eventually(store, lambda: the(store).state == "draining")
     store.register(record(server=2, urls=record().urls), "me")
@@ -231,7 +232,87 @@ def test_a_server_that_registers_again_stays_drained(store: Store) -> None:
 def test_what_is_not_registered_cannot_be_drained(store: Store) -> None:
     """Silence would be taken for success."""
     with pytest.raises(NameNotFound, match="risk"):
-        store.drain("risk", number_of(1), True)
+        store.drain("risk", number_of(1), True, "me")
+
+
+# ---- whose name it is ------------------------------------------------------------------
+
+
+def test_what_stands_under_a_held_name_is_its_holders(stage: Stage) -> None:
+    """Another token pins, unpins and drains nothing there; its attempts are in the audit."""
+    store: Any = stage.store
+    store.pin(pin(), "admin")
+    store.register(record(), "me")
+    eventually(store, lambda: len(store.view.named("risk")) == 2)
+    before = store.view.revision
+    for attempt in (
+        lambda: store.drain("risk", number_of(1), True, "you"),
+        lambda: store.drain("risk", number_of(9), True, "you"),
+        lambda: store.pin(pin(url="ws://evil:1"), "you"),
+        lambda: store.unpin("risk", "ws://pinned:9090", "admin"),
+    ):
+        with pytest.raises(NameTaken, match=r"'risk' is taken.* pin, unpin and drain"):
+            attempt()
+    assert store.view.revision == before
+    assert sorted(each.state for each in store.view.named("risk")) == ["pinned", "ready"]
+    refused = [each[1:] for each in store.audit() if each.event == "refused"]
+    evil = pin(url="ws://evil:1").id
+    assert refused == [
+        ("refused", "risk", number_of(1), "you", "drain: the name is taken"),
+        ("refused", "risk", number_of(9), "you", "drain: the name is taken"),
+        ("refused", "risk", evil, "you", "pin: the name is taken"),
+        ("refused", "risk", "", "admin", "unpin: the name is taken"),
+    ]
+    # Whoever holds the name may end what others have pinned there before.
+    assert store.unpin("risk", "ws://pinned:9090", "me")
+    store.pin(pin(url="ws://mine:1"), "me")
+    store.drain("risk", number_of(1), True, "me")
+
+
+def test_suspect_servers_hold_their_name(stage: Stage) -> None:
+    """They may be there, and come back."""
+    store = stage.store
+    for server in (1, 2, 3):
+        store.register(record(server=server), "me")
+    stage.pass_time(1.3)
+    eventually(store, lambda: {each.state for each in store.view.named("risk")} == {"suspect"})
+    with pytest.raises(NameTaken):
+        store.pin(pin(), "you")
+    with pytest.raises(NameTaken):
+        store.drain("risk", number_of(1), True, "you")
+
+
+def test_a_lease_that_is_over_holds_nothing(stage: Stage) -> None:
+    """Whether it was swept already or not."""
+    store = stage.store
+    store.register(record(), "me")
+    stage.pass_time(1.01)
+    store.pin(pin(), "you")
+    assert store.unpin("risk", "ws://pinned:9090", "another")
+    with pytest.raises(NameNotFound):
+        store.drain("risk", number_of(1), True, "you")
+
+
+def test_files_pin_under_held_names(store: Store) -> None:
+    """They are the name server's own."""
+    store.register(record(), "me")
+    store.set_pinned("servers.txt", [pin()])
+    eventually(store, lambda: len(store.view.named("risk")) == 2)
+    store.set_pinned("servers.txt", [])
+    eventually(store, lambda: len(store.view.named("risk")) == 1)
+
+
+def test_drains_are_in_the_audit(stage: Stage) -> None:
+    """With the token's key id; what changes nothing is not."""
+    store: Any = stage.store
+    lease = store.register(record(), "me")
+    for draining in (True, True, False, False):
+        store.drain("risk", number_of(1), draining, "me")
+    store.renew("risk", number_of(1), lease.fence, IDLE, "draining")
+    assert [each[1:] for each in store.audit()][1:] == [
+        ("drained", "risk", number_of(1), "me", ""),
+        ("undrained", "risk", number_of(1), "me", ""),
+    ]
 
 
 # ---- many at once ----------------------------------------------------------------------

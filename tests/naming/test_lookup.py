@@ -35,8 +35,8 @@ def memory(tmp_path: Path) -> Remembered:
 
 def found(memory: Remembered, wanted: Wanted = RISK) -> list[str]:
     """The ids of the servers."""
-    servers = look_up(wanted, NAMESERVERS, ssl_context=None, timeout=5.0, remembered=memory)
-    return [each.id for each in servers]
+    answer = look_up(wanted, NAMESERVERS, ssl_context=None, timeout=5.0, remembered=memory)
+    return [each.id for each in answer.servers]
 
 
 def test_the_question_has_all_that_was_asked_for(memory: Remembered, registry: Registry) -> None:

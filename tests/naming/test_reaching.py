@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from wsremote.errors import AuthenticationFailed, ConnectionFailed
+from wsremote.errors import AuthenticationFailed, ConnectionFailed, NameNotFound
 from wsremote.naming.information import ServerInfo
+from wsremote.naming.lookup import Found
 from wsremote.naming.reaching import Attempts
 
 SERVERS = [
@@ -26,7 +27,7 @@ class Clock:
 def test_each_url_once_and_each_gets_its_share_of_the_time() -> None:
     """A silent one leaves time for the others; what one does not need the others have."""
     clock = Clock()
-    attempts = Attempts("risk", SERVERS, 9.0, clock)
+    attempts = Attempts("risk", Found(SERVERS), 9.0, clock)
     shares = []
     for (url, _, seconds), took in zip(attempts, [3.0, 0.0, 20.0], strict=True):
         shares.append((url, seconds))
@@ -37,7 +38,7 @@ def test_each_url_once_and_each_gets_its_share_of_the_time() -> None:
 
 def test_each_failure_names_the_server_and_the_next(caplog: pytest.LogCaptureFixture) -> None:
     """In the log when it happens, and all of them in the error."""
-    attempts = Attempts("risk", SERVERS, 9.0)
+    attempts = Attempts("risk", Found(SERVERS), 9.0)
     reasons = iter(["nothing listens at ws://a:1", "another token", "is full"])
     for _ in attempts:
         attempts.failed(ConnectionFailed(next(reasons)))
@@ -55,11 +56,11 @@ def test_each_failure_names_the_server_and_the_next(caplog: pytest.LogCaptureFix
 
 def test_a_token_that_all_refuse_is_wrong() -> None:
     """If only some do, they may be impostors."""
-    attempts = Attempts("risk", SERVERS[:1], 9.0)
+    attempts = Attempts("risk", Found(SERVERS[:1]), 9.0)
     for _ in attempts:
         attempts.failed(AuthenticationFailed("no"))
     assert type(attempts.error()) is AuthenticationFailed
-    mixed = Attempts("risk", SERVERS[:1], 9.0)
+    mixed = Attempts("risk", Found(SERVERS[:1]), 9.0)
     for _, error in zip(mixed, [AuthenticationFailed("no"), OSError("down")], strict=True):
         mixed.failed(error)
     assert type(mixed.error()) is ConnectionFailed
@@ -67,8 +68,22 @@ def test_a_token_that_all_refuse_is_wrong() -> None:
 
 def test_what_a_stranger_says_is_only_text(caplog: pytest.LogCaptureFixture) -> None:
     """A server that was refused may have said it: no new lines, nothing that moves a cursor."""
-    attempts = Attempts("risk", SERVERS[:1], 9.0)
+    attempts = Attempts("risk", Found(SERVERS[:1]), 9.0)
     for _ in attempts:
         attempts.failed(ConnectionFailed("no\n\x1b[2Jentry" + "x" * 10_000))
     assert str(attempts.error()).isprintable() and len(str(attempts.error())) < 5000
     assert all(record.getMessage().isprintable() for record in caplog.records)
+
+
+def test_what_name_servers_doubt_is_said_if_nothing_is_where_it_was() -> None:
+    """It is a name that is not found, as they have said."""
+    doubt = NameNotFound("No server has the name. That is not certain.", is_certain=False)
+    attempts = Attempts("risk", Found(SERVERS[:1], doubt), 9.0)
+    for url, _, _ in attempts:
+        attempts.failed(ConnectionFailed(f"nothing listens at {url}"))
+    error = attempts.error()
+    assert isinstance(error, NameNotFound) and not error.is_certain
+    assert str(error) == (
+        "No server has the name. That is not certain. Where it was before, none of the 2 servers of"
+        " risk can be used: nothing listens at ws://a:1; nothing listens at ws://b:1"
+    )

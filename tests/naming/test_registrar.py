@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -225,6 +226,88 @@ def test_a_name_server_that_is_down_at_the_start_is_a_warning(
     registrar.stop()
     assert "tries again all the time" in caplog.text
     assert not registrar.is_registered
+
+
+def hanging(registry: Registry) -> tuple[Registrar, threading.Event, threading.Event]:
+    """A registrar whose name server lets it wait; `(registrar, waits, answers)`."""
+    waits, answers = threading.Event(), threading.Event()
+
+    def reach(*args: Any, **settings: Any) -> Any:
+        waits.set()
+        assert answers.wait(20)
+        return registry.reach(*args, **settings)
+
+    return Registrar(RECORD, NAMESERVERS, lambda: LOAD, reach=reach), waits, answers
+
+
+def test_a_start_at_a_name_server_that_hangs_can_be_ended(registry: Registry) -> None:
+    """Both it and `stop()`, long before the name server is given up; nothing is registered then."""
+    registrar, waits, answers = hanging(registry)
+    registrar.start(until=waits.is_set)
+    began = time.monotonic()
+    registrar.stop()
+    assert time.monotonic() - began < 2
+    thread = registrar._thread
+    assert thread is not None and thread.is_alive()
+    answers.set()
+    thread.join(20)
+    assert (registry.calls, registry.open, registry.opened) == ([], 0, 1)
+
+
+def test_an_interrupted_start_leaves_nothing(registry: Registry) -> None:
+    """Nobody can stop what has raised."""
+    registrar, waits, answers = hanging(registry)
+
+    def interrupt() -> bool:
+        assert waits.wait(20)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        registrar.start(until=interrupt)
+    answers.set()
+    assert registrar._thread is not None
+    registrar._thread.join(20)
+    assert (registry.calls, registry.open) == ([], 0)
+
+
+def test_a_registration_that_is_answered_while_it_stops_is_given_back(registry: Registry) -> None:
+    """The lease would stand for its time, and clients be sent to nobody."""
+
+    def measure() -> dict[str, Any]:  # between the registration and the first renewal
+        registrar._stopping = True
+        registrar._changed.set()
+        return LOAD
+
+    registrar = Registrar(RECORD, NAMESERVERS, measure, reach=registry.reach)
+    registrar.start()
+    assert registrar._thread is not None
+    registrar._thread.join(20)
+    assert registry.functions(A) == ["register", "renew", "deregister"]
+    assert (registry.leases, registry.open) == ({}, 0)
+
+
+def test_what_fails_by_surprise_at_the_start_is_raised(registry: Registry) -> None:
+    """Not in the thread, where nobody would see it; and the start can be tried again."""
+    loads: list[Any] = [LOAD]
+    registrar = Registrar(RECORD, NAMESERVERS, lambda: loads[5], reach=registry.reach)
+    with pytest.raises(IndexError):
+        registrar.start()
+    assert (registry.leases, registry.open) == ({}, 0)
+    loads *= 6
+    registrar.start()
+    assert registrar.is_registered
+    registrar.stop()
+
+
+def test_a_lease_that_cannot_be_renewed_is_not_said_to_be_over(
+    registrar: Registrar, registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Name servers that have lost their Redis go on giving what they know."""
+    registrar.step()
+    registry.down |= {A, B}
+    while registrar._trouble is None:
+        registrar.step()
+    assert "risk cannot renew its registration, and tries again all the time" in caplog.text
 
 
 def test_stopping_gives_the_name_back(registrar: Registrar, registry: Registry) -> None:

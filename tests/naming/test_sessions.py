@@ -255,8 +255,10 @@ while caught < 150:
         wsremote.connect("risk", new=True).close()
     except KeyboardInterrupt:
         caught += 1
-    finally:
+    try:
         signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        caught += 1
     if caught % 10 == 0:
         work(caught)
 while descriptors() > before + 5:

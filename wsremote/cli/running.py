@@ -42,33 +42,42 @@ def write_ready_file(path: Path, url: str) -> None:
         raise OSError(f"cannot write --ready-file {path}: {error.strerror}") from error
 
 
-def signals() -> Callable[[], None]:
-    """From now on SIGINT and SIGTERM are kept; the result waits for the first of them.
+class Signals:
+    """From now on SIGINT and SIGTERM are kept; calling this waits for the first of them.
 
     It waits for bytes of a wake-up descriptor. Python runs handlers in the main thread only, and
     a main thread that waits for a lock sleeps on if the system has given the signal to another
     thread, as it may after Ctrl-Z. Nor could the handler set a `threading.Event`: the event's
     lock may be held by the very code that it interrupts.
     """
-    reading, writing = socket.socketpair()
-    writing.setblocking(False)
-    signal.set_wakeup_fd(writing.fileno())
-    seen: list[int] = []
 
-    def keep(number: int, frame: FrameType | None) -> None:
-        if seen:
+    def __init__(self) -> None:
+        self._reading, self._writing = socket.socketpair()
+        self._writing.setblocking(False)
+        signal.set_wakeup_fd(self._writing.fileno())
+        self._seen: list[int] = []
+        signal.signal(signal.SIGINT, self._keep)
+        signal.signal(signal.SIGTERM, self._keep)
+
+    def _keep(self, number: int, frame: FrameType | None) -> None:
+        if self._seen:
             os._exit(128 + number)
-        seen.append(number)
+        self._seen.append(number)
 
-    def wait() -> None:
-        with reading, writing:
-            while not seen:
-                reading.recv(1)
+    def has_come(self) -> bool:
+        """Whether there was one; for those who do something else than waiting for it."""
+        return bool(self._seen)
+
+    def __call__(self) -> None:
+        with self._reading, self._writing:
+            while not self._seen:
+                self._reading.recv(1)
             signal.set_wakeup_fd(-1)
 
-    signal.signal(signal.SIGINT, keep)
-    signal.signal(signal.SIGTERM, keep)
-    return wait
+
+def signals() -> Signals:
+    """Keep SIGINT and SIGTERM from now on; calling the result waits for the first of them."""
+    return Signals()
 
 
 def log_to_stderr(level: str) -> None:

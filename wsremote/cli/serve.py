@@ -91,19 +91,21 @@ def serve(
         if registering is not None:
             with plainly(ConnectionFailed, NameTaken, NameRefused, ValueError):
                 registrar = registering.registrar(server, identity, imported)
-                registrar.start()
-        if listening.ready_file is not None:
-            with plainly(OSError):
-                write_ready_file(listening.ready_file, server.url)
-        click.echo(
-            banner(
-                server.url,
-                config.token,
-                imported,
-                server.inventory.objects,
-                named=None if registering is None else registering.told_to_clients,
+                registrar.start(until=wait_for_signal.has_come)
+        # Nobody is told of a server that ends before its name server has answered.
+        if not wait_for_signal.has_come():
+            if listening.ready_file is not None:
+                with plainly(OSError):
+                    write_ready_file(listening.ready_file, server.url)
+            click.echo(
+                banner(
+                    server.url,
+                    config.token,
+                    imported,
+                    server.inventory.objects,
+                    named=None if registering is None else registering.told_to_clients,
+                )
             )
-        )
         wait_for_signal()
     finally:
         # First: new clients go elsewhere while this server's sessions end.

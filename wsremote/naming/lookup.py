@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from ..errors import AuthenticationFailed, ConnectionFailed, NameNotFound, WsRemoteError
 from .asking import NameServer
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .nameservers import NameServers
     from .remembered import Answer
 
-__all__ = ["CANDIDATES", "all_servers", "look_up", "servers_of"]
+__all__ = ["CANDIDATES", "Found", "all_servers", "look_up", "servers_of"]
 
 logger = logging.getLogger("wsremote.naming")
 
@@ -31,6 +31,19 @@ _PATIENCE: Final = 3.0
 """Seconds for all name servers together where an earlier answer is remembered."""
 
 
+class Found(NamedTuple):
+    """What came of a look-up.
+
+    Attributes:
+        servers: To be tried, in this order; at least one.
+        doubt: What the name servers say that is not certain, if the servers are those of an
+            earlier answer.
+    """
+
+    servers: list[ServerInfo]
+    doubt: NameNotFound | None = None
+
+
 def look_up(
     wanted: Wanted,
     nameservers: NameServers,
@@ -39,8 +52,8 @@ def look_up(
     timeout: float,
     candidates: int = CANDIDATES,
     remembered: Remembered | None = None,
-) -> list[ServerInfo]:
-    """The servers to try, in this order; at least one.
+) -> Found:
+    """The servers to try.
 
     Args:
         wanted: The name, and what else is asked of a server.
@@ -84,9 +97,9 @@ def look_up(
                 f"no name server says where {wanted.name} is, and none has before: {error}"
             ) from error
         logger.warning("! %s", _from_memory(wanted.name, known, error))
-        return known.servers
+        return Found(known.servers, error if isinstance(error, NameNotFound) else None)
     remembered.remember(nameservers.urls, wanted, found)
-    return found
+    return Found(found)
 
 
 def all_servers(

@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 from ..client.async_session import in_thread, open_async
 from ..client.session import Session
-from ..errors import AuthenticationFailed, ConnectionFailed, ConnectionLost, SessionClosed
+from ..errors import (
+    AuthenticationFailed,
+    ConnectionFailed,
+    ConnectionLost,
+    NameNotFound,
+    SessionClosed,
+)
 from ..printable import printable
 from .identity import mismatch
-from .lookup import CANDIDATES, all_servers, look_up
+from .lookup import CANDIDATES, Found, all_servers, look_up
 
 if TYPE_CHECKING:
     import ssl
@@ -42,7 +48,7 @@ class Attempts:
 
     Args:
         name: Of them.
-        servers: In the order in which they are tried; of each, all its URLs.
+        found: The servers, in the order in which they are tried; of each, all its URLs.
         timeout: Seconds for all of them.
         clock: Monotonic seconds.
     """
@@ -50,7 +56,7 @@ class Attempts:
     def __init__(
         self,
         name: str,
-        servers: Sequence[ServerInfo],
+        found: Found,
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -60,7 +66,8 @@ class Attempts:
         # By the URL; and what was wrong with it, in the same order.
         self._places: dict[str, ServerInfo] = {}
         self._failures: list[tuple[str, bool]] = []
-        self.add(servers)
+        self._doubt = found.doubt
+        self.add(found.servers)
 
     def add(self, servers: Sequence[ServerInfo]) -> bool:
         """Try these too, where they are others; whether they are."""
@@ -107,7 +114,11 @@ class Attempts:
         count = len(self._places)
         what = "the server" if count == 1 else f"none of the {count} servers"
         verb = "cannot be used" if count == 1 else "can be used"
-        return kind(f"{what} of {self._name} {verb}: {reasons}")
+        text = f"{what} of {self._name} {verb}: {reasons}"
+        if self._doubt is not None:
+            # Of those of an earlier answer. So there is probably none.
+            return NameNotFound(f"{self._doubt} Where it was before, {text}", is_certain=False)
+        return kind(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +151,9 @@ class Named:
             ConnectionFailed: There is no session; the text says why and what to do.
         """
         end = time.monotonic() + timeout
-        servers = self._look_up(ssl_context, timeout)
+        found = self._look_up(ssl_context, timeout)
         # To see that a name server hangs may have taken longer than its half.
-        attempts = self._attempts(servers, max(end - time.monotonic(), timeout / 2))
+        attempts = self._attempts(found, max(end - time.monotonic(), timeout / 2))
         while True:
             for url, server, seconds in attempts:
                 try:
@@ -151,15 +162,16 @@ class Named:
                     )
                     try:
                         self._check(session, server)
-                    except ConnectionFailed:
+                        self._attend_to(session, ssl_context)
+                    except BaseException:
+                        # An interrupt too: nobody would ever end a session that nobody has.
                         session.close()
                         raise
                 except _FAILURES as error:
                     attempts.failed(error)
                 else:
-                    self._attend_to(session, ssl_context)
                     return session
-            if not self._are_more(attempts, servers, ssl_context, timeout):
+            if not self._are_more(attempts, found, ssl_context, timeout):
                 raise attempts.error()
 
     async def open_async(
@@ -167,28 +179,28 @@ class Named:
     ) -> AsyncSession:
         """The same in the running event loop; the look-up is made in a thread."""
         end = time.monotonic() + seconds
-        servers = await in_thread(lambda: self._look_up(ssl_context, seconds))
-        attempts = self._attempts(servers, max(end - time.monotonic(), seconds / 2))
+        found = await in_thread(lambda: self._look_up(ssl_context, seconds))
+        attempts = self._attempts(found, max(end - time.monotonic(), seconds / 2))
         while True:
             for url, server, share in attempts:
                 try:
                     session = await open_async(url, token, ssl_context, share, bounds)
                     try:
                         self._check(session, server)
-                    except ConnectionFailed:
+                        self._attend_to(session, ssl_context)
+                    except BaseException:
                         await session.close()
                         raise
                 except _FAILURES as error:
                     attempts.failed(error)
                 else:
-                    self._attend_to(session, ssl_context)
                     return session
-            if not await in_thread(lambda: self._are_more(attempts, servers, ssl_context, seconds)):
+            if not await in_thread(lambda: self._are_more(attempts, found, ssl_context, seconds)):
                 raise attempts.error()
 
     def _look_up(
         self, ssl_context: ssl.SSLContext | None, timeout: float, candidates: int = CANDIDATES
-    ) -> list[ServerInfo]:
+    ) -> Found:
         return look_up(
             self.wanted,
             self.nameservers,
@@ -197,8 +209,8 @@ class Named:
             candidates=candidates,
         )
 
-    def _attempts(self, servers: Sequence[ServerInfo], timeout: float) -> Attempts:
-        return Attempts(self.wanted.name, servers, timeout)
+    def _attempts(self, found: Found, timeout: float) -> Attempts:
+        return Attempts(self.wanted.name, found, timeout)
 
     def _check(self, session: Session | AsyncSession, server: ServerInfo) -> None:
         """See that a session is with the server that was looked for.
@@ -222,15 +234,15 @@ class Named:
     def _are_more(
         self,
         attempts: Attempts,
-        servers: Sequence[ServerInfo],
+        found: Found,
         ssl_context: ssl.SSLContext | None,
         timeout: float,
     ) -> bool:
         """Whether there are other servers than those that were tried: all may have been full."""
-        if len(servers) != CANDIDATES or attempts.is_late:
+        if len(found.servers) != CANDIDATES or attempts.is_late:
             return False
         try:
-            return attempts.add(self._look_up(ssl_context, timeout, _MORE_CANDIDATES))
+            return attempts.add(self._look_up(ssl_context, timeout, _MORE_CANDIDATES).servers)
         except ConnectionFailed as error:
             logger.info("! no other servers of %s: %s", self.wanted.name, error)
             return False

@@ -59,6 +59,10 @@ _FAREWELL: Final = 1.0
 """Seconds for a name server to hear that a server stops; one more to see that it hangs."""
 _STOPPING: Final = 2.5
 """Seconds that `stop()` takes at most."""
+_HANGING: Final = 1.0
+"""The same as long as there is no lease to give back."""
+_GLANCE: Final = 0.1
+"""Seconds between two looks whether the first registration is still waited for."""
 
 
 class _NameServer(Protocol):
@@ -122,6 +126,9 @@ class Registrar:
         self._trouble: str | None = None
         self._is_over = False
         self._stopping = False
+        # Whether the first round is over, and what it has ended with for good.
+        self._begun = threading.Event()
+        self._refusal: Exception | None = None
         self._changed = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -130,10 +137,14 @@ class Registrar:
         """Whether the last that was heard of a name server is that the name is ours."""
         return self._fence is not None and self._trouble is None
 
-    def start(self) -> None:
+    def start(self, until: Callable[[], bool] = lambda: False) -> None:
         """Register, and keep registered in a thread of its own.
 
         That no name server can be reached is a warning: it goes on trying.
+
+        Args:
+            until: Asked while name servers take their time; true if that is not to be waited for.
+                `stop()` ends what goes on then, and so does an exception in here.
 
         Raises:
             NameTaken: The name is another's.
@@ -141,24 +152,23 @@ class Registrar:
             AuthenticationFailed: The name servers that can be reached do not take the token.
             ValueError: They do not take the record.
         """
-        refused: AuthenticationFailed | None = None
-        for _ in self._nameservers.urls:
-            try:
-                self._attend()
-            except (NameTaken, NameRefused, ValueError):
-                self._hang_up()
-                raise
-            except (WsRemoteError, OSError) as error:
-                if isinstance(error, AuthenticationFailed):
-                    refused = refused or error
-                if self._give_up():
-                    if refused is not None:
-                        raise refused from None
-                    self._complain_of(error)
-            else:
-                break
+        self._refusal = None
+        self._begun.clear()
         self._thread = threading.Thread(target=self._run, name="wsremote-registrar", daemon=True)
         self._thread.start()
+        try:
+            # Not without a limit: an interrupt may be another thread's, and wake nobody here.
+            while not self._begun.wait(_GLANCE):
+                if until():
+                    return
+        except BaseException:
+            self._stopping = True
+            self._changed.set()
+            raise
+        if self._refusal is not None:
+            self._thread.join(_STOPPING)
+            self._thread = None
+            raise self._refusal
 
     def drain(self, draining: bool = True) -> None:
         """Have no new clients sent here, or have them sent again; at once."""
@@ -170,11 +180,47 @@ class Registrar:
         self._stopping = True
         self._changed.set()
         if self._thread is not None:
-            self._thread.join(_STOPPING)
+            self._thread.join(_HANGING)
+            if self._fence is not None:
+                self._thread.join(_STOPPING - _HANGING)
 
     # ---- in its thread ---------------------------------------------------------------
 
     def _run(self) -> None:
+        try:
+            self._begin()
+        except Exception as error:
+            self._refusal = error
+        self._begun.set()
+        if self._refusal is None:
+            self._keep()
+        self._leave()
+
+    def _begin(self) -> None:
+        """Ask each name server once.
+
+        Raises:
+            NameTaken: As `start`, and so the others.
+        """
+        refused: AuthenticationFailed | None = None
+        for _ in self._nameservers.urls:
+            if self._stopping:
+                return
+            try:
+                self._attend()
+            except (NameTaken, NameRefused, ValueError):
+                raise
+            except (WsRemoteError, OSError) as error:
+                if isinstance(error, AuthenticationFailed):
+                    refused = refused or error
+                if self._give_up():
+                    if refused is not None:
+                        raise refused from None
+                    self._complain_of(error)
+            else:
+                return
+
+    def _keep(self) -> None:
         delay = self._delay()
         while not self._is_over:
             self._pause(delay)
@@ -186,7 +232,6 @@ class Registrar:
                 logger.exception("! %s cannot be kept registered for now", self._name)
                 self._hang_up()
                 delay = _REFUSED
-        self._leave()
 
     def _pause(self, seconds: float) -> None:
         """Wait, but no longer than there is nothing to do."""
@@ -238,6 +283,8 @@ class Registrar:
             self._untried = self._untried or self._nameservers.in_turn()
             self._url = self._untried[0]
             self._server = self._reached(self._url, _OPENING)
+        if self._stopping:
+            return
         if self._fence is None:
             self._register(self._server)
         # Also after a registration: it brings the load, and whether we drain.
@@ -256,8 +303,11 @@ class Registrar:
         unsure_before, self._unsure_until = self._unsure_until, self._clock() + _UNSURE
         lease = server.call("register", self._record, timeout=_ANSWER)
         try:
+            # No proxy is looked into: that would be a call, which takes as long as it likes.
+            if type(lease) is not dict:
+                raise ValueError(f"it is a {type(lease).__name__}, not a dict")
             fence, every = lease["fence"], lease["every"]
-            if type(fence) is not int or not 0.0 < every < 3600.0:
+            if type(fence) is not int or type(every) not in (int, float) or not 0 < every < 3600:
                 raise ValueError("a number is missing")
         except (TypeError, LookupError, ValueError) as error:
             raise ConnectionFailed(
@@ -286,7 +336,8 @@ class Registrar:
 
     def _complain_of(self, error: Exception) -> None:
         """No name server can be reached."""
-        what = "is registered no longer" if self._fence is not None else "is not registered"
+        # It may be found still: name servers that lose their Redis go on giving what they know.
+        what = "is not registered" if self._fence is None else "cannot renew its registration"
         self._complain(
             logging.WARNING, f"{self._name} {what}, and tries again all the time: {error}"
         )
