@@ -186,9 +186,12 @@ class Session(Routing, Attendance):
             # thread that is woken before waits for both.
             self.poller.submit(lane.read)
             return False
-        self.read(self.connection, None, 0)
-        if self.chores:
-            self.chores.start()
+        try:
+            self.read(self.connection, None, 0)
+        finally:
+            # Also what came before a loss.
+            if self.chores:
+                self.chores.start()
         if self._callbacks or self.sends_large:
             # What comes may be for another thread, and the lane be busy.
             return False
