@@ -13,6 +13,7 @@ from wsremote.channel.channel import Channel, NotTaken, transfers_of
 from wsremote.codec import wire
 from wsremote.errors import ConnectionLost, RemoteProtocolError
 from wsremote.protocol.messages import Cancel, Chunk, Exec, Message, Op, Ping, Pong, Result
+from wsremote.protocol.pace import Pace
 from wsremote.protocol.transfers import CHUNK_SIZE, Transfers, refusal, withdrawal
 
 PATIENCE = 20.0
@@ -51,6 +52,7 @@ class Line:
             self.answer(Pong(ping.token, 0))
 
     gathers = True
+    closed = None
 
     def send_large(self, *messages: tuple[bytes, memoryview]) -> None:
         """Take messages of two parts."""
@@ -234,6 +236,65 @@ def test_buffers_of_kept_messages_go_before_these() -> None:
     sender.attach(second, received=0)
     kinds = [type(message) for message in second.sent]
     assert kinds == [Chunk, Chunk, Exec, Cancel]
+
+
+def test_buffers_of_a_message_that_is_made_meanwhile_are_sent_once() -> None:
+    """By its own thread: who attaches may be the server's poller, which waits for nobody."""
+    sender, second = Sender(Line()), Line()
+    sender._attach(second, 0, [])  # type: ignore[arg-type]
+    assert not sender.has_buffers
+    sender.call(1, b"one" * 20_000)
+    sender._replay(second)  # type: ignore[arg-type]
+    assert [type(message) for message in second.sent] == [Chunk, Exec]
+
+
+def test_a_call_is_withdrawn_while_its_buffers_are_sent_again() -> None:
+    """No connection has carried its message: its caller may have it not sent at any moment."""
+    first, second = Line(2), Line()
+    sender = Sender(first)
+    sender.call(1, b"one" * 20_000, b"two" * 20_000)
+    withdrawn: list[bool] = []
+
+    def withdraw(data: bytes) -> None:
+        second.on_sent = lambda data: None
+        withdrawn.append(sender._withdraw(1))
+
+    second.on_sent = withdraw
+    sender.attach(second, received=0)
+    assert withdrawn == [True]
+    assert second.sent[1:] == [withdrawal(1), withdrawal(2), Cancel(1, 0, 1)]
+    assert sender._kept_size() < 100
+
+
+def test_who_sends_when_another_connection_comes_waits_for_no_answer_of_the_old() -> None:
+    """It may ask for both at any moment: it has the connection and its pace together."""
+    has_asked = threading.Event()
+
+    class Watched(Sender):
+        @property
+        def _pace(self) -> Pace:
+            if threading.current_thread() is thread:
+                has_asked.set()
+            return self._of_connection
+
+        @_pace.setter
+        def _pace(self, pace: Pace) -> None:
+            if hasattr(self, "_of_connection"):
+                # Its connection is there already, or is not yet.
+                thread.start()
+                has_asked.wait(0.2)
+            self._of_connection = pace
+
+    silent, second = Line(), Line()
+    sender = Watched(silent)
+    thread = threading.Thread(target=lambda: sender.call(2, bytes(CHUNK_SIZE)), daemon=True)
+    silent.answer = None
+    sender.call(1, bytes(4 * CHUNK_SIZE))
+    assert sender._pace.is_full
+    sender.attach(second, received=1)
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert second.calls == [2]
 
 
 def test_buffers_are_kept_until_their_message_is_acknowledged() -> None:

@@ -13,6 +13,7 @@ from local_server import PATIENCE, TOKEN, Local, RawClient, barrier, serving
 
 import wsremote
 from wsremote.codec import wire
+from wsremote.errors import ConnectionLost
 from wsremote.protocol.messages import (
     NUMBERS,
     SMALL_EXEC,
@@ -68,6 +69,38 @@ def test_a_long_call_holds_up_its_own_lane_only(local: Local, raw: RawClient) ->
     local.module.door("long").set()
     assert raw.answer() == (1, "long")
     assert raw.answer() == (2, 4)
+
+
+def test_a_call_is_executed_though_the_line_is_lost_behind_it(
+    local: Local, raw: RawClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lane has received it, and finds no connection for the answer to what came with it."""
+    poller, parked, go_on = local.server.poller, threading.Event(), threading.Event()
+    raw.call(1, "wait", "first")
+    assert local.module.started.get(timeout=PATIENCE) == "first"
+    (session,) = local.server._sessions.values()
+
+    def lose(message: object) -> None:
+        session.connection.abort("lost at this very moment")
+        raise ConnectionLost(1006, f"in place of {message}")
+
+    def park() -> None:
+        parked.set()
+        go_on.wait(PATIENCE)
+
+    monkeypatch.setattr(session, "_send_unnumbered", lose)
+    # The lane itself is to read.
+    poller.submit(park)
+    try:
+        assert parked.wait(PATIENCE)
+        payload, target = raw.codec.encode_call(("second",), {}).payload, f"{local.name}:wait"
+        call = Exec(2, raw.received, 2, 1, None, int(Op.CALL), target, None, payload, None)
+        raw.connection.send(wire.write_many([call, Ping(1, raw.received)]))
+        local.module.door("first").set()
+        assert local.module.started.get(timeout=PATIENCE) == "second"
+    finally:
+        go_on.set()
+        local.module.door("second").set()
 
 
 def test_a_queued_call_that_is_cancelled_never_runs(local: Local, raw: RawClient) -> None:

@@ -16,8 +16,10 @@ from harness import ROOT
 from local_server import PATIENCE, TOKEN, Local, RawClient, barrier, serving
 
 import wsremote
-from wsremote.errors import SessionClosed
+from wsremote.codec import wire
+from wsremote.errors import ConnectionLost, SessionClosed
 from wsremote.protocol.messages import Bye, Fetch, Modules, Output, Ping, Release, Result
+from wsremote.server.config import Limits
 from wsremote.server.newcomer import Newcomer
 from wsremote.server.session import Session
 from wsremote.transport import connection as connections
@@ -186,6 +188,32 @@ def test_a_finalizer_that_does_not_end_holds_up_nobody_else(
     assert local.module.finished.get(timeout=PATIENCE).startswith("wsremote-chores-")
     raw.call(2, "add", 1, 1)
     assert raw.answer() == (2, 2)
+
+
+def test_what_is_released_when_the_line_is_lost_is_finalized(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, and not when the client comes back."""
+    with serving(tmp_path, Limits()) as local, closing(RawClient(local)) as raw:
+        local.module.door("finalizer").set()
+        raw.call(1, "Slow")
+        while not isinstance(raw.receive(), Result):
+            continue
+        there = called_session_of(local, raw)
+
+        def lose(message: object) -> None:
+            there.connection.abort("lost at this very moment")
+            raise ConnectionLost(1006, f"in place of {message}")
+
+        monkeypatch.setattr(there, "_send_unnumbered", lose)
+        (handle,) = there.lending.handles._by_handle
+        wait_until_cold(local, raw)
+        release = Release(2, raw.received, [[handle, 1]])
+        raw.connection.send(wire.write_many([release, Ping(1, raw.received)]))
+        assert local.module.started.get(timeout=PATIENCE) == "finalizer"
+        barrier(local.server.poller)
+        assert not there.is_attached
+        assert there.closed_because is None
 
 
 def test_finalizers_at_the_end_of_a_session_hold_up_nobody(

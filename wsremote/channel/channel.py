@@ -291,7 +291,13 @@ class Channel:
 
     def _send_chunks(self, transfer: int, start: int, connection: SocketConnection) -> bool:
         """Send the rest of a buffer over one connection. False if that is lost meanwhile."""
-        view, pace = self._outgoing[transfer], self._pace
+        with self._sending:
+            # Of one moment: the answers on a connection go to the pace that was made with it.
+            if connection is not self.connection:
+                return False
+            view, pace = self._outgoing.get(transfer), self._pace
+        if view is None:
+            return True  # it was withdrawn while it waited to be sent again
         total = len(view)
         me = object()
         self._carrying[me] = None
@@ -530,6 +536,10 @@ class Channel:
         """
         for _, transfers in list(self._needed):
             for transfer in transfers:
+                if self._carried_by.get(transfer) is connection:
+                    # Its message was made meanwhile. The server's poller, which is to send nothing
+                    # large, comes here if there was none before.
+                    continue
                 try:
                     if not self._send_chunks(transfer, self._there.get(transfer, 0), connection):
                         return  # lost again: the next one begins anew

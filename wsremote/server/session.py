@@ -135,7 +135,8 @@ class Session(Routing, Attendance):
             timeout: Seconds to wait for the first message.
 
         Raises:
-            ConnectionLost: Nothing more will come over this connection.
+            ConnectionLost: Nothing more will come over this connection, and nothing that came is
+                for the caller.
         """
         first = None
         inbox = connection.receive(timeout)
@@ -160,7 +161,12 @@ class Session(Routing, Attendance):
                 inbox.clear()
                 return first
             except ConnectionLost:
-                raise
+                # An answer to what came behind could not be sent.
+                if first is None:
+                    raise
+                # It has been received, and does not come again. The poller sees to the loss.
+                self.poller.rest(connection)
+                return first
             except Exception:
                 # A bug of ours must not take the thread along that all sessions rely on.
                 logger.exception("! session %s: cannot handle a message", self.id)
@@ -180,9 +186,12 @@ class Session(Routing, Attendance):
             # thread that is woken before waits for both.
             self.poller.submit(lane.read)
             return False
-        self.read(self.connection, None, 0)
-        if self.chores:
-            self.chores.start()
+        try:
+            self.read(self.connection, None, 0)
+        finally:
+            # Also what came before a loss.
+            if self.chores:
+                self.chores.start()
         if self._callbacks or self.sends_large:
             # What comes may be for another thread, and the lane be busy.
             return False
