@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from types import ModuleType
+from typing import Final
 
 from .naming.record import version_of
 from .transport.url import parse_url
@@ -13,7 +14,7 @@ from .version import __version__
 
 __all__ = ["banner", "pasted"]
 
-_EVERYWHERE = frozenset({"0.0.0.0", "::"})
+_EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})
 
 
 def pasted(url: str, allowed_hosts: Sequence[str] = ()) -> str:
