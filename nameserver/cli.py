@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 from click.core import ParameterSource
 
+from wsremote.banner import pasted
 from wsremote.cli.options import Duration, Listening, listening, option
 from wsremote.cli.running import log_to_stderr, plainly, signals, write_ready_file
 from wsremote.errors import WsRemoteError
@@ -66,7 +67,7 @@ _FEW: Final = 4096
 @option(
     "--tokens",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="TOML file of such secrets, each for some names.",
+    help="TOML file of such secrets, each for some names. Read once, at the start.",
 )
 @option(
     "--servers-file",
@@ -146,14 +147,15 @@ def nameserver(
         if listening.ready_file is not None:
             with plainly(OSError):
                 write_ready_file(listening.ready_file, server.url)
-        registering = None if not made or access.tokens != (token,) else token
-        click.echo(_banner(server.url, token if made else None, registering))
         if not access:
             click.echo(
                 "wsremote: no server can register here: that takes --nameserver-token"
                 " (WSREMOTE_NAMESERVER_TOKEN) or --tokens",
                 err=True,
             )
+        registering = None if not made or access.tokens != (token,) else token
+        for_clients = pasted(server.url, config.allowed_hosts)
+        click.echo(_banner(server.url, for_clients, token if made else None, registering))
         wait_for_signal()
     finally:
         server.close()
@@ -212,10 +214,12 @@ def _fitting(limits: Limits) -> Limits:
     return dataclasses.replace(limits, max_connections=max(1, soft - _SPARE))
 
 
-def _banner(url: str, token: str | None, registering: str | None) -> str:
+def _banner(listens: str, url: str, token: str | None, registering: str | None) -> str:
     """What is printed when the name server listens, with lines to paste.
 
     Args:
+        listens: Where it does.
+        url: Where others reach it.
         token: For lookups, if it was made here: nobody else knows it.
         registering: The same for servers that register.
     """
@@ -225,7 +229,7 @@ def _banner(url: str, token: str | None, registering: str | None) -> str:
     secret = f"WSREMOTE_NAMESERVER_TOKEN={registering} " if registering else ""
     return "\n".join(
         [
-            f"wsremote {__version__} name server at {url} (pid {os.getpid()})",
+            f"wsremote {__version__} name server at {listens} (pid {os.getpid()})",
             f"  page: {page}/ (any user, the token as password)",
             "  On servers"
             + (":" if registering else ", with WSREMOTE_NAMESERVER_TOKEN as one that registers:"),

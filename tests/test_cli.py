@@ -85,6 +85,23 @@ def test_the_banner_is_the_tutorial(serve: Serve) -> None:
     assert done.stdout == "[1, 2]\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "host"),
+    [((), socket.gethostname()), (("--allow-host", "box.example"), "box.example")],
+)
+def test_the_banner_of_a_server_at_all_addresses_names_one(
+    serve: Serve, arguments: tuple[str, ...], host: str
+) -> None:
+    """Nobody connects to 0.0.0.0; the server takes that name in the `Host` header."""
+    served = serve("json", "--host", "0.0.0.0", "--insecure-plaintext", *arguments)
+    (line,) = [line for line in served.printed if "wsremote.connect(" in line]
+    assert f'"ws://{host.lower()}:{served.port}"' in line
+    request = f"GET /healthz HTTP/1.1\r\nHost: {host}:{served.port}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", served.port)) as plug:
+        plug.sendall(request.encode())
+        assert plug.recv(100).startswith(b"HTTP/1.1 200")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_server_cleanly(serve: Serve, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM give exit code 0, silently."""
@@ -221,11 +238,30 @@ def test_a_submodule_that_fails_is_reported_and_the_rest_served(
     assert done.stdout == "7\n"
 
 
+@pytest.mark.parametrize("watching", [(), ("--watch",)])
+def test_a_list_of_servers_needs_a_name_server(watching: tuple[str, ...]) -> None:
+    """Which is given as an option, not in Python."""
+    done = wsremote("ls", *watching, code=1)
+    assert "give --nameserver ws://HOST:9999, or set WSREMOTE_NAMESERVER" in done.stderr
+    done = wsremote("ls", *watching, "--nameserver", "ws://a", code=1)
+    assert "give --nameserver-token or --token, or set" in done.stderr
+    done = wsremote("ls", *watching, "ws://a:9999", code=1)
+    assert "is a URL, and no name: give it as --nameserver" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "Nothing to serve"),
         (["json", "--port", "70000"], "--port"),
+        (
+            ["json", "--name", "risk"],
+            "with a name server: give --nameserver ws://HOST:9999, or set WSREMOTE_NAMESERVER",
+        ),
+        (
+            ["json", "--name", "risk", "--nameserver", "ws://a"],
+            "wants a token: give --nameserver-token or --token, or set WSREMOTE_NAMESERVER_TOKEN",
+        ),
         (["json", "--host", "0.0.0.0"], "--insecure-plaintext"),
         (["json", "--max-message-size", "many"], "64M"),
         (["json", "--grace", "soon"], "24h"),

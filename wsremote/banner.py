@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from types import ModuleType
+from typing import Final
 
 from .naming.record import version_of
+from .transport.url import parse_url
 from .version import __version__
 
-__all__ = ["banner"]
+__all__ = ["banner", "pasted"]
+
+_EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})
+
+
+def pasted(url: str, allowed_hosts: Sequence[str] = ()) -> str:
+    """A URL for clients, of where a server listens: nobody connects to every address.
+
+    Args:
+        url: Where it listens.
+        allowed_hosts: What it lets itself be called besides; the first is what its operator calls
+            it. Without, it is this machine's name.
+    """
+    parsed = parse_url(url)
+    if parsed.host not in _EVERYWHERE:
+        return url
+    return str(parsed._replace(host=allowed_hosts[0] if allowed_hosts else socket.gethostname()))
 
 
 def banner(
@@ -19,6 +38,7 @@ def banner(
     objects: Mapping[str, object],
     *,
     named: tuple[str, str] | None = None,
+    allowed_hosts: Sequence[str] = (),
 ) -> str:
     """The text, with lines that can be pasted into a client.
 
@@ -26,8 +46,9 @@ def banner(
         packages: The names that were asked to be served.
         objects: Everything that is served, by its name on the wire.
         named: The server's name and the name server's URL, if it is found by one.
+        allowed_hosts: Names that the server lets itself be called.
     """
-    where, by_name = f'"{url}"', ""
+    where, by_name = f'"{pasted(url, allowed_hosts)}"', ""
     if named is not None:
         where, by_name = f'"{named[0]}", nameserver="{named[1]}"', f" as {named[0]}"
     served = [f"  {_title(name)}: {_counts(name, objects)}" for name in packages]

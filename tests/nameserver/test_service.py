@@ -119,6 +119,17 @@ def test_the_banner_has_lines_to_paste(serve: Serve) -> None:
     assert done.stdout == "[1]\n"
 
 
+def test_the_banner_at_all_addresses_names_one(nameserver: Start) -> None:
+    """In all lines that others are to paste: nobody connects to 0.0.0.0."""
+    served = nameserver("--host", "0.0.0.0", "--insecure-plaintext", token=None)
+    first, page, *lines = served.printed
+    assert f"name server at ws://0.0.0.0:{served.port} " in first
+    host = socket.gethostname().lower()
+    assert f"http://{host}:{served.port}/" in page
+    assert len([line for line in lines if f"ws://{host}:{served.port}" in line]) == 2
+    assert "0.0.0.0" not in "".join([page, *lines])
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_cleanly(nameserver: Start, ask: Ask, number: signal.Signals) -> None:
     """Exit code 0, silently, and watches are told that it is over."""

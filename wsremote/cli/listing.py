@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..api import servers
-from ..errors import WsRemoteError
+from ..errors import ConnectionFailed, WsRemoteError
+from ..naming.names import is_url
 from ..naming.nameservers import NameServers
 from ..naming.watching import Watch
 from .options import option, token_option
@@ -44,18 +45,20 @@ def ls(
     """List the servers that the name server knows, or those whose names begin with PREFIX."""
     log_to_stderr("warning")
     with plainly(WsRemoteError, ValueError):
+        if is_url(prefix):
+            # It is not repeated: there may be a secret in it.
+            raise ConnectionFailed("PREFIX is a URL, and no name: give it as --nameserver")
+        asked = NameServers.given(
+            nameserver,
+            nameserver_token,
+            token,
+            purpose=f"a name server is needed to {'watch' if watch else 'list'} servers",
+            options=True,
+        )
         if watch:
-            asked = NameServers.given(
-                nameserver,
-                nameserver_token,
-                token,
-                purpose="a name server is needed to watch servers",
-            )
             _watch(prefix, asked, as_json=as_json)
             return
-        found = servers(
-            prefix, nameserver=nameserver, nameserver_token=nameserver_token, token=token
-        )
+        found = servers(prefix, nameserver=asked.urls, nameserver_token=asked.token)
     if as_json:
         click.echo(json.dumps([each.to_wire() for each in found], indent=2, ensure_ascii=False))
     else:

@@ -96,6 +96,7 @@ def _told(given: dict[str, Any], token: str | None) -> Registering | None:
             given["nameserver_token"],
             token,
             purpose=f"--name {name} is registered with a name server",
+            options=True,
         )
     except ConnectionFailed as error:
         raise click.UsageError(str(error)) from None

@@ -104,6 +104,7 @@ def serve(
                     imported,
                     server.inventory.objects,
                     named=None if registering is None else registering.told_to_clients,
+                    allowed_hosts=config.allowed_hosts,
                 )
             )
         wait_for_signal()

@@ -43,6 +43,7 @@ class NameServers:
         token: str | None,
         *,
         purpose: str,
+        options: bool = False,
     ) -> NameServers:
         """Those of an argument, or of the environment.
 
@@ -52,6 +53,7 @@ class NameServers:
             nameserver_token: By default WSREMOTE_NAMESERVER_TOKEN, else `token`.
             token: Of the servers themselves; by default WSREMOTE_TOKEN.
             purpose: What they are needed for, for the user who has given none.
+            options: Whether that user writes options of a command, and no Python.
 
         Raises:
             ConnectionFailed: There is none, or one that is no URL.
@@ -59,9 +61,9 @@ class NameServers:
         """
         urls = urls_of(nameserver or os.environ.get("WSREMOTE_NAMESERVER") or ())
         if not urls:
-            raise ConnectionFailed(
-                f"{purpose}: give nameserver='ws://HOST:{DEFAULT_PORT}', or set WSREMOTE_NAMESERVER"
-            )
+            url = f"ws://HOST:{DEFAULT_PORT}"
+            how = f"--nameserver {url}" if options else f"nameserver={url!r}"
+            raise ConnectionFailed(f"{purpose}: give {how}, or set WSREMOTE_NAMESERVER")
         token = (
             nameserver_token
             or os.environ.get("WSREMOTE_NAMESERVER_TOKEN")
@@ -69,9 +71,10 @@ class NameServers:
             or os.environ.get("WSREMOTE_TOKEN")
         )
         if not token:
+            how = "--nameserver-token or --token" if options else "nameserver_token=… or token=…"
             raise AuthenticationFailed(
-                f"the name server {urls[0]} wants a token: give nameserver_token=… or token=…, or"
-                " set WSREMOTE_NAMESERVER_TOKEN or WSREMOTE_TOKEN"
+                f"the name server {urls[0]} wants a token: give {how}, or set"
+                " WSREMOTE_NAMESERVER_TOKEN or WSREMOTE_TOKEN"
             )
         return cls(urls, token)
 
