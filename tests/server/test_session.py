@@ -10,12 +10,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import ROOT
 from local_server import PATIENCE, TOKEN, Local, RawClient, barrier, serving
 
 import wsremote
+from wsremote.client.link import Link
 from wsremote.codec import wire
 from wsremote.errors import ConnectionLost, SessionClosed
 from wsremote.protocol.messages import Bye, Fetch, Modules, Output, Ping, Release, Result
@@ -380,3 +382,29 @@ def test_pings_are_answered_while_every_lane_is_busy(local: Local, raw: RawClien
         if type(message).__name__ == "Pong":
             tokens.append(message.token)  # type: ignore[union-attr]
     assert tokens == list(range(50))
+
+
+@pytest.mark.parametrize("when", ["uninstall", "before", "sent"])
+def test_a_close_that_is_interrupted_is_no_half_one(
+    local: Local, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """The server hears of it, and frees what it has."""
+    session = wsremote.connect(local.url, token=TOKEN, new=True)
+    place: Any = session if when == "uninstall" else Link
+    name = {"uninstall": "uninstall", "before": "_say_goodbye", "sent": "_send_unnumbered"}[when]
+    real, interrupted = getattr(place, name), []
+
+    def interrupt(*args: Any) -> None:
+        if when == "sent":
+            real(*args)
+        if not interrupted:
+            interrupted.append(1)
+            raise KeyboardInterrupt
+        if when != "sent":
+            real(*args)
+
+    monkeypatch.setattr(place, name, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        session.close()
+    assert session.closed
+    local.settle()

@@ -493,22 +493,30 @@ class Link(Releasing):
     def close(self, timeout: float = 2.0) -> None:
         """Say goodbye. The server frees everything the session holds. Safe to call twice."""
         if self.closed_because is None:
-            self.closed_because = "it was closed here"
-            if self.detached is not None:
-                if self._resumer is not None:
-                    self._resumer.say_goodbye()
-                self._end(self.closed_because)
-                return
             try:
-                self._send_unnumbered(Bye("closed by the client"))
-            except ConnectionLost as error:
-                logger.debug("! session %s: %s", self.id, error)
-            self.connection.close(1000, "bye")
+                self._say_goodbye()
+            except BaseException:
+                # An interrupt. Nobody would come back to end what is said to be closed.
+                self._say_goodbye()
+                raise
         if not self._poller.is_current:
             if self._ended.acquire(timeout=timeout):
                 self._ended.release()
             elif not self._has_ended:
                 self.connection.abort("the server did not close the connection")
+
+    def _say_goodbye(self) -> None:
+        self.closed_because = self.closed_because or "it was closed here"
+        if self.detached is not None:
+            if self._resumer is not None:
+                self._resumer.say_goodbye()
+            self._end(self.closed_because)
+            return
+        try:
+            self._send_unnumbered(Bye("closed by the client"))
+        except ConnectionLost as error:
+            logger.debug("! session %s: %s", self.id, error)
+        self.connection.close(1000, "bye")
 
     def leave(self) -> None:
         """Say goodbye as the interpreter ends. Threads that wait are not told: they end with it."""

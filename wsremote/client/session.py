@@ -255,8 +255,8 @@ class Session(SessionExecutor):
 
     def close(self) -> None:
         """End the session. The server frees what it holds for it. Safe to call twice."""
-        self.uninstall()
         try:
+            self.uninstall()
             if self._driver.mirrors.living and not self.closed:
                 # What C code has written here since the last call.
                 self._driver.mirrors.write_back()
