@@ -62,11 +62,17 @@ class Access:
                 raise ValueError(
                     "a token that registers is given twice, with other names each time"
                 )
+        # Each renewal asks: one look at one pattern, where `fnmatchcase` takes 2 µs and more.
+        self._matches = {
+            key_id: re.compile("|".join(map(fnmatch.translate, patterns))).match
+            for key_id, patterns in self._names.items()
+            if patterns
+        }
 
     def may_register(self, key_id: str, name: str) -> bool:
         """Whether the token with this key id may register a name."""
-        patterns = self._names.get(key_id, ())
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        matches = self._matches.get(key_id)
+        return matches is not None and matches(name) is not None
 
     def names_of(self, key_id: str) -> tuple[str, ...]:
         """The patterns of a token; none if it may look up only."""

@@ -23,6 +23,7 @@ from wsremote.version import __version__
 
 from . import service
 from .access import EVERY_NAME, Access, Grant, read_tokens
+from .at_once import answered_at_once
 from .pages import pages_of
 
 if TYPE_CHECKING:
@@ -137,7 +138,8 @@ def nameserver(
         kept = _store(store, path, servers_file, lease)
         answers = service.start(kept, access)
         pages = pages_of(answers, secure=config.ssl_certfile is not None)
-        server = Server(["nameserver"], config, pages=pages, health=kept.healthy)
+        at_once = answered_at_once(answers)
+        server = Server(["nameserver"], config, pages=pages, health=kept.healthy, at_once=at_once)
     wait_for_signal = signals()
     try:
         with plainly(OSError, ValueError, WsRemoteError):

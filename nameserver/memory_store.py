@@ -127,11 +127,33 @@ class MemoryStore:
         """Keep a lease; see `Store.renew`."""
         now, wall = self._now(), self._wall()
         with self._lock:
-            if self._registry.beat(name, id, fence, load, state, now, wall):
-                self._view.renewed(name, id, load, wall, wall + self._ttl)
+            if self._beat(name, id, fence, load, state, now, wall):
                 return
         # Its state is another one now, which is published.
         self._change(lambda: self._registry.renew(name, id, fence, load, state, now, wall))
+
+    def beat(self, name: str, id: str, fence: int, load: Load, state: State) -> bool:
+        """Renew a lease if that publishes nothing, and needs no waiting; whether it was renewed.
+
+        Raises:
+            LeaseLost: It is over.
+        """
+        # The keeper holds it for as long as it ends leases, which may be ten thousand.
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            return self._beat(name, id, fence, load, state, self._now(), self._wall())
+        finally:
+            self._lock.release()
+
+    def _beat(
+        self, name: str, id: str, fence: int, load: Load, state: State, now: float, wall: float
+    ) -> bool:
+        """The same. Requires the lock."""
+        if not self._registry.beat(name, id, fence, load, state, now, wall):
+            return False
+        self._view.renewed(name, id, load, wall, wall + self._ttl)
+        return True
 
     def deregister(self, name: str, id: str, fence: int) -> None:
         """End a lease; see `Store.deregister`."""

@@ -30,13 +30,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from .access import Access
-    from .records import Entry
+    from .records import Entry, State
     from .store import Store
 
 __all__ = [
     "SERVED",
     "SETTINGS",
     "Service",
+    "checked_renewal",
     "deregister",
     "drain",
     "pin",
@@ -314,13 +315,9 @@ def renew(name: str, id: str, fence: int, load: dict[str, Any] | str, state: str
         NameRefused: The lease is another token's.
     """
     service, key_id = _running("renew"), _caller()
-    _check(name, id)
-    _check_fence(fence)
-    if type(state) is not str or state not in STATES:
-        raise ValueError(f"state: {_shown(state)} is neither 'ready' nor 'draining'")
-    said = Load.from_wire(_read_json(load) if type(load) is str else load)
+    said, now = checked_renewal(name, id, fence, load, state)
     service.check_holder(key_id, name, id)
-    service.store.renew(name, id, fence, said, state)
+    service.store.renew(name, id, fence, said, now)
 
 
 def deregister(name: str, id: str, fence: int) -> None:
@@ -448,6 +445,21 @@ def unpin(name: str, url: str) -> bool:
     url = normal_url(url)
     with service.allowed(key_id, name):
         return service.store.unpin(name, url, key_id)
+
+
+def checked_renewal(
+    name: object, id: object, fence: object, load: object, state: str
+) -> tuple[Load, State]:
+    """Load and state of a renewal, all of whose arguments are as they must be.
+
+    Raises:
+        ValueError: One is wrong.
+    """
+    _check(name, id)
+    _check_fence(fence)
+    if type(state) is not str or state not in STATES:
+        raise ValueError(f"state: {_shown(state)} is neither 'ready' nor 'draining'")
+    return Load.from_wire(_read_json(load) if type(load) is str else load), state
 
 
 def _read_json(text: str) -> object:

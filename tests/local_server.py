@@ -7,9 +7,9 @@ import importlib
 import itertools
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from wsremote.client.opening import open_session
@@ -190,14 +190,30 @@ def barrier(poller: Poller) -> None:
 
 @contextlib.contextmanager
 def serving(
-    folder: Path, limits: Limits = BRIEF, source: str = SOURCE, **settings: Any
+    folder: Path,
+    limits: Limits = BRIEF,
+    source: str = SOURCE,
+    at_once: Mapping[str, Callable[..., object]] = MappingProxyType({}),
+    **settings: Any,
 ) -> Iterator[Local]:
-    """Serve a module, under a name of its own; a session that loses its connection ends soon."""
+    """Serve a module, under a name of its own; a session that loses its connection ends soon.
+
+    Args:
+        folder: For the module.
+        limits: The server's bounds.
+        source: Of the module.
+        at_once: By names in the module, as `Server` has it by paths.
+        settings: Of the server's configuration.
+    """
     name = next(_names)
     (folder / f"{name}.py").write_text(source)
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
-    server = Server([name], ServerConfig(port=0, token=TOKEN, limits=limits, **settings))
+    server = Server(
+        [name],
+        ServerConfig(port=0, token=TOKEN, limits=limits, **settings),
+        at_once={f"{name}:{function}": instead for function, instead in at_once.items()},
+    )
     server.start()
     try:
         yield Local(server, sys.modules[name])

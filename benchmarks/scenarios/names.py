@@ -96,7 +96,10 @@ class RawCaller(RawSession):
         self._codec = ValueCodec(None)  # type: ignore[arg-type]  # for plain values only
 
     def begin(self, function: str, *args: Any) -> None:
-        """Send a call."""
+        """Send a call, as a registrar does.
+
+        In the form of calls that are bounded in time; it acknowledges the answers before.
+        """
         from wsremote.codec import wire
         from wsremote.protocol.messages import Exec, Op
 

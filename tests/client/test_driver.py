@@ -291,3 +291,30 @@ session.close()
     assert ended.stderr == ""
     assert ended.stdout.startswith("{3} True")
     assert ended.returncode == 0
+
+
+@pytest.mark.parametrize("seconds", [None, PATIENCE])
+def test_a_call_now_and_then_is_two_messages(
+    session: wsremote.Session, module: Any, seconds: float | None
+) -> None:
+    """Its small answer is acknowledged with the next call, also of a call with a bound of time."""
+    driver = session._driver
+    with session.timeout(seconds):
+        module.add(1, 2)
+        driver._send_due()  # of what came before
+        for number in range(3):
+            before = driver.connection.messages_sent
+            assert module.add(number, 1) == number + 1
+            driver._send_due()
+            assert driver.connection.messages_sent == before + 1
+            assert driver._sequence.acknowledged == driver._sequence.received - 1
+
+
+def test_a_large_answer_is_acknowledged_at_once(session: wsremote.Session, module: Any) -> None:
+    """The server keeps it until then, call or no call."""
+    driver = session._driver
+    for seconds in (None, PATIENCE):
+        with session.timeout(seconds):
+            assert module.block(100_000) == bytes(100_000)
+        driver._send_due()
+        assert driver._sequence.acknowledged == driver._sequence.received

@@ -11,6 +11,7 @@ import pytest
 import wsremote
 from nameserver import service
 from nameserver.access import Access, Grant
+from nameserver.at_once import answered_at_once
 from nameserver.memory_store import MemoryStore
 from nameserver.pages import pages_of
 from wsremote.server.config import ServerConfig
@@ -67,7 +68,8 @@ def running(tmp_path: Path) -> Iterator[InProcess]:
     config = ServerConfig(port=0, token=LOOKING, further_tokens=access.tokens, **service.SETTINGS)
     answers = service.start(store, access)
     pages = pages_of(answers, secure=False)
-    server = Server(["nameserver"], config, pages=pages, health=store.healthy)
+    at_once = answered_at_once(answers)
+    server = Server(["nameserver"], config, pages=pages, health=store.healthy, at_once=at_once)
     store.start()
     server.start()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -158,6 +159,18 @@ def test_the_token_of_servers_is_not_that_for_lookups(nameserver: Start, ask: As
     assert len(ask(served, found[1]).servers()) == 1
     with pytest.raises(NameRefused):
         ask(served, found[1]).register(a_record(number=2))
+
+
+def test_renewals_need_no_threads(nameserver: Start, ask: Ask) -> None:
+    """However many sessions they come from: the poller does them."""
+    served = nameserver()
+    record = a_record()
+    fence = ask(served).register(record)["fence"]
+    tasks = Path(f"/proc/{served.process.pid}/task")
+    before = len(list(tasks.iterdir()))
+    for _ in range(5):
+        ask(served).renew(record["name"], record["id"], fence, json.dumps(LOAD))
+    assert len(list(tasks.iterdir())) <= before
 
 
 def test_every_option_has_an_environment_variable() -> None:

@@ -34,6 +34,7 @@ from ..protocol.messages import (
     Ping,
     Pong,
     Replaced,
+    Result,
     Warned,
 )
 from ..protocol.transfers import Transfers
@@ -56,6 +57,9 @@ logger = logging.getLogger("wsremote.client")
 
 PATIENCE: Final = 1.0
 """Seconds that one reception waits; a thread that needs longer receives again."""
+
+_SMALL: Final = 16 * 1024
+"""Bytes of an answer that the server may keep until the next call."""
 
 LOOK: Final = 1.0
 """Seconds between two looks at the connection: what a machine that has slept is noticed in."""
@@ -289,7 +293,6 @@ class Link(Releasing):
         in between has it handed over again, which its number or its call tells.
         """
         inbox, sequence = connection.receive(timeout), self._sequence
-        self._acks_soon = True
         if self.closed_because is not None:
             # What came before may have been thrown away already.
             inbox.clear()
@@ -303,6 +306,14 @@ class Link(Releasing):
                     elif sequence.is_next(message):  # type: ignore[arg-type]
                         waiting = handler(message)
                         sequence.received += 1
+                        if not (
+                            # One small answer is acknowledged with the next call, or ping.
+                            type(message) is Result
+                            and message.transfers is None
+                            and sequence.received == sequence.acknowledged + 1
+                            and len(inbox[0]) <= _SMALL
+                        ):
+                            self._acks_soon = True
                         if waiting is not None and waiting.asleep is not None:
                             waiting.wake()
             except KeyError as error:

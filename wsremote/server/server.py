@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from ..protocol.roster import Seat
     from ..transport.connection import SocketConnection
     from ..transport.requests import Page
+    from .at_once import AtOnce
     from .attendance import Attendance
     from .config import ServerConfig
     from .session import Session
@@ -75,9 +76,16 @@ class Server:
         config: Where to listen, whom to let in, the bounds.
         pages: Further pages, by their paths, `/` too: see `RequestRules`.
         health: What is wrong, in one line, or None: see `RequestRules`.
+        at_once: Functions to be called in place of served ones, by the paths of those, with the
+            `Client` and then the arguments of a call. They are called in the poller's thread, and
+            while one runs no other session is heard: they must never wait, for a lock that is held
+            for long, a file or a network, nor print, nor call a client back. What one raises is
+            not answered: the served function is called then, on a lane as ever, and must do no
+            harm if the other one has done a part of it.
 
     Raises:
         ImportError: A package cannot be imported.
+        ValueError: `at_once` names what is not served.
     """
 
     def __init__(
@@ -87,6 +95,7 @@ class Server:
         *,
         pages: Mapping[str, Callable[[Any], Page]] = MappingProxyType({}),
         health: Callable[[], str | None] = lambda: None,
+        at_once: AtOnce = MappingProxyType({}),
     ) -> None:
         self.config = config
         self.limits = config.limits
@@ -96,6 +105,9 @@ class Server:
         )
         browsing = Browsing(self.policy, self.inventory, no_source=config.no_source)
         self.dispatcher = Dispatcher(self.policy, browsing)
+        if unknown := at_once.keys() - self.policy.named.keys():
+            raise ValueError(f"at_once: {', '.join(sorted(unknown))} is not served")
+        self.at_once = at_once
         self.poller = Poller("wsremote-server")
         self.crew = Crew()
         self.credential = Credential.from_token(config.token)

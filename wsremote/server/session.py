@@ -39,6 +39,7 @@ from ..protocol.messages import (
     Results,
     Unread,
 )
+from .at_once import answer_at_once
 from .attendance import Attendance
 from .routing import Routing
 
@@ -181,6 +182,8 @@ class Session(Routing, Attendance):
 
     def on_messages(self) -> bool | None:
         """Of `transport.base.Owner`. True while a lane is awake: it will read on."""
+        if (at_once := self._server.at_once) and answer_at_once(self, at_once):
+            return None if self._is_quiet() else False
         if (lane := self._reader_of_small()) is not None:
             # When the poller reads nothing here any more, and needs the interpreter no longer: a
             # thread that is woken before waits for both.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .outbox import Reply
     from .session import Session
 
-__all__ = ["serve_small_calls"]
+__all__ = ["serve_small_calls", "short_form"]
 
 logger = logging.getLogger("wsremote.server")
 
@@ -72,6 +72,7 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
     printed, journal, unacked = lane.output.pieces, session.journal, sequence.unacked
     receive, number, unpack = connection.receive, lane.number, wire.unpack
     held, apart, needed = session.held, session._printed, session._needed
+    at_once = session._server.at_once
     while not lane.taken and (linger or connection.inbox) and reading.acquire(False):
         holds = True
         try:
@@ -83,7 +84,7 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
                 return False
             fields = unpack(received[0])
             if fields[0] == _EXEC:
-                fields = _short(fields)
+                fields = short_form(fields)
             elif type(fields[0]) is list:
                 return _take_releases(session, received, fields)
             kind, seq, ack, call, of, op, target, name, *args = fields
@@ -217,6 +218,10 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
             running.pop(call, None)
             if session.answering:
                 session.answering.discard(call)
+        if at_once and linger and target in at_once:
+            # The next such call is for the poller.
+            lane._lingers, linger = False, 0.0
+            session.poller.rest(connection)
     return False
 
 
@@ -239,7 +244,7 @@ def _take_releases(session: Session, received: deque[bytes], fields: Any) -> boo
     return True
 
 
-def _short(fields: Any) -> Any:
+def short_form(fields: Any) -> Any:
     """The fields of an exec as the short form has them; what has none as it is.
 
     Calls with a bound of time have the long form, and so has all that older hot paths send.
