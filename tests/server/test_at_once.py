@@ -13,11 +13,21 @@ from local_server import PATIENCE, SOURCE, TOKEN, Local, RawClient, barrier, ser
 
 import wsremote
 from wsremote.codec.packing import pack_scalars
-from wsremote.protocol.messages import NUMBERS, SMALL_EXEC, SMALL_RESULT, Exec, Op, Result
+from wsremote.protocol.messages import (
+    AWAIT,
+    KEEP,
+    NUMBERS,
+    SMALL_EXEC,
+    SMALL_RESULT,
+    Exec,
+    Op,
+    Result,
+)
 from wsremote.server.at_once import Client, answer_at_once
 from wsremote.server.config import ServerConfig
 from wsremote.server.server import Server
 from wsremote.server.session import Session
+from wsremote.transport.connection import SocketConnection
 
 
 class Quick:
@@ -65,11 +75,15 @@ def served(local: Local) -> Session:
     return session
 
 
+def head_of(raw: RawClient, call: int) -> list[Any]:
+    """How a call of `add` begins in the short form."""
+    return [SMALL_EXEC, raw.sent, raw.received, call, 1, int(Op.CALL), f"{raw.name}:add", None]
+
+
 def small_call(raw: RawClient, call: int, *args: Any) -> None:
     """Call `add` in the short form."""
     raw.sent += 1
-    head = [SMALL_EXEC, raw.sent, raw.received, call, 1, int(Op.CALL), f"{raw.name}:add", None]
-    raw.connection.send(pack_scalars([*head, *args]))
+    raw.connection.send(pack_scalars([*head_of(raw, call), *args]))
 
 
 def test_no_lane_is_made_for_it(local: Local, raw: RawClient, quick: Quick) -> None:
@@ -80,6 +94,8 @@ def test_no_lane_is_made_for_it(local: Local, raw: RawClient, quick: Quick) -> N
     assert raw.answer() == (2, 7)
     assert local.threads() == []
     poller, session = local.server.poller._thread.ident, served(local)
+    # The first one was acknowledged with the second call.
+    assert [number for number, _ in session._sequence.unacked] == [2]
     assert [(thread, args) for _, thread, args in quick.calls] == [
         (poller, (1, 2)),
         (poller, (3, 4)),
@@ -176,40 +192,95 @@ def test_small_scalars_are_answered(
     assert local.threads() == []
 
 
-def test_arguments_that_are_more_than_scalars_go_to_a_lane(local: Local, quick: Quick) -> None:
-    """Containers, integers that msgpack has no form for, and what is long."""
+@pytest.mark.parametrize(
+    ("args", "kwargs", "sum"),
+    [
+        (([1], [2]), {}, [1, 2]),
+        ((1,), {"b": 2**80}, 1 + 2**80),
+        (("x" * 5000, ""), {}, "x" * 5000),
+        ((1.5,), {"b": (1).__add__}, None),
+    ],
+)
+def test_arguments_that_are_more_than_scalars_go_to_a_lane(
+    local: Local, quick: Quick, args: tuple[Any, ...], kwargs: dict[str, Any], sum: object
+) -> None:
+    """Containers, integers that msgpack has no form for, what is long, objects of the client."""
     with wsremote.connect(local.url, token=TOKEN, new=True) as session:
         add = getattr(session.modules, local.name).add
-        assert add([1], [2]) == [1, 2]
-        assert add(1, b=2**80) == 1 + 2**80
-        assert add("x" * 5000, "") == "x" * 5000
+        if sum is None:
+            with pytest.raises(TypeError):
+                add(*args, **kwargs)
+        else:
+            assert add(*args, **kwargs) == sum
     assert quick.calls == []
 
 
-def test_other_targets_and_operations_go_to_a_lane(local: Local, quick: Quick) -> None:
-    """The function's attributes are those of the served one, and a name beside it is another's."""
-    with wsremote.connect(local.url, token=TOKEN, new=True) as session:
-        module = getattr(session.modules, local.name)
-        assert module.repeat(3) == "xxx"
-        with session.pipeline():
-            promise = module.add(1, 2)
-        assert promise.result() == 3
-        assert session.submit(module.add, 3, 4).result() == 7
-    assert quick.calls == []
-
-
-def test_a_lane_that_waits_for_the_next_call_leaves_it_to_the_poller(
-    local: Local, raw: RawClient, quick: Quick
-) -> None:
-    """After one of these it does not wait at the connection, where it would get all the others."""
+def test_other_targets_go_to_a_lane(local: Local, raw: RawClient, quick: Quick) -> None:
+    """And what is not there is said by who looks for it."""
     raw.call(1, "repeat", 3)
     assert raw.answer() == (1, "xxx")
-    call = 1
-    while not quick.calls:
-        call += 1
-        assert call < 1000
-        small_call(raw, call, 1, 2)
-        assert raw.answer() == (call, 3)
+    raw.call(2, "added", 3)
+    assert raw.answer() == (2, "fault")
+    assert quick.calls == []
+
+
+@pytest.mark.parametrize("op", [KEEP + Op.CALL, AWAIT + Op.CALL, Op.BROWSE])
+def test_other_operations_go_to_a_lane(local: Local, raw: RawClient, quick: Quick, op: int) -> None:
+    """What is kept has no answer, what is awaited may be a coroutine."""
+    payload = raw.codec.encode_call((1, 2), {}).payload
+    path = f"{raw.name}:add"
+    raw.send_numbered(Exec, 1, 1, None, int(op), path, None, payload, None)
+    raw.call(2, "add", 3, 4)
+    while raw.answer()[0] != 2:
+        continue
+    assert len(quick.calls) in (0, 1)
+    assert all(args == (3, 4) for _, _, args in quick.calls)
+
+
+@pytest.mark.parametrize(("field", "value"), [(1, True), (3, "call"), (4, "lane")])
+def test_fields_of_wrong_types_are_a_violation(
+    local: Local, raw: RawClient, quick: Quick, field: int, value: object
+) -> None:
+    """Also those that would do no harm here."""
+    raw.sent += 1
+    head = head_of(raw, 1)
+    head[field] = value
+    raw.connection.send(pack_scalars([*head, 1, 2]))
+    assert raw.expect_end().code == 4400
+    assert quick.calls == []
+
+
+def test_a_lane_that_has_executed_one_does_not_wait_for_the_next(
+    local: Local, raw: RawClient, quick: Quick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the connection, where it would get all the others: the poller watches that at once."""
+
+    def fail(*_: object) -> object:
+        raise ValueError("not now")
+
+    rested: list[str] = []
+    rest = local.server.poller.rest
+
+    def note(connection: SocketConnection) -> None:
+        rested.append(threading.current_thread().name)
+        rest(connection)
+
+    monkeypatch.setattr(local.server.poller, "rest", note)
+    quick.then = fail
+    raw.call(1, "repeat", 3)
+    assert raw.answer() == (1, "xxx")
+    small_call(raw, 2, 1, 2)
+    assert raw.answer() == (2, 3)
+    (lane,) = served(local)._lanes.values()
+    for _ in range(5000):
+        if lane._rests_since and not lane._lingers:
+            break
+        barrier(local.server.poller)
+    assert not lane._lingers
+    assert lane.name in rested
+    raw.call(3, "repeat", 3)
+    assert raw.answer() == (3, "xxx")
+    assert lane._lingers  # that may be one of many
 
 
 def test_one_that_comes_twice_is_executed_once(local: Local, raw: RawClient, quick: Quick) -> None:
@@ -293,23 +364,30 @@ def test_what_waits_for_the_next_answer_is_sent_by_a_lane(
     local: Local, raw: RawClient, quick: Quick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Changes, memory to be freed, a journal; and what is under way has its lane already."""
-    raw.call(1, "add", 1, 2)
+    small_call(raw, 1, 1, 2)
     assert raw.answer() == (1, 3)
-    session = served(local)
-    session.connection.inbox.append(b"")
-    for name, value in (
-        ("held", [b""]),
-        ("_needed", [(1, [1])]),
-        ("journal", object()),
-        ("_queued", {5}),
-        ("_running", {5: None}),
-        ("batching", {None}),
-    ):
-        with monkeypatch.context() as patch:
-            patch.setattr(session, name, value)
-            patch.setattr("wsremote.server.at_once.wire.unpack", pytest.fail)
-            assert not answer_at_once(session, {})
-    session.connection.inbox.clear()
+    session, at_once = served(local), local.server.at_once
+    inbox = session.connection.inbox
+    with session.connection.reading:
+        raw.sent += 1
+        inbox.append(pack_scalars([*head_of(raw, 2), 3, 4]))
+        for owner, name, value in (
+            (session, "held", [b""]),
+            (session, "_needed", [(1, [1])]),
+            (session, "journal", object()),
+            (session, "_queued", {5}),
+            (session, "_running", {5: None}),
+            (session, "batching", {None}),
+            (session._printed, "holds", True),
+            (session.weakly, "held", {5: None}),
+            (session.watching, "watched", {5: None}),
+        ):
+            with monkeypatch.context() as patch:
+                patch.setattr(owner, name, value)
+                assert not answer_at_once(session, at_once), name
+            assert (len(inbox), len(quick.calls)) == (1, 1)
+        assert answer_at_once(session, at_once)
+    assert raw.answer() == (2, 7)
 
 
 def test_a_server_is_not_made_for_what_it_does_not_serve(tmp_path: Path) -> None:
