@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import shutil
 import socket
 import subprocess
@@ -22,10 +23,14 @@ _PATIENCE = 10.0
 
 
 def free_port() -> int:
-    """One that nobody listens on, a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
+    """One that nobody listens on, a moment ago.
+
+    Below those that the system gives to clients: a connection of another test takes none of them.
+    """
+    while True:
+        port = secrets.randbelow(10_000) + 20_000
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class RedisServer:

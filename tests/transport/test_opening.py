@@ -427,7 +427,8 @@ def test_an_untrusted_certificate_names_the_option(server_tls: ssl.SSLContext) -
         assert failure(port, scheme="wss") == (
             "The certificate of wss://127.0.0.1:PORT is not accepted: unable to get local issuer"
             " certificate. If you trust it, say so: wsremote.connect(url,"
-            " ssl_context=ssl.create_default_context(cafile='cert.pem'))."
+            " ssl_context=ssl.create_default_context(cafile='cert.pem')), or the environment"
+            " variable SSL_CERT_FILE=cert.pem."
         )
 
 
