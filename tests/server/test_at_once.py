@@ -369,6 +369,7 @@ def test_what_waits_for_the_next_answer_is_sent_by_a_lane(
     session, at_once = served(local), local.server.at_once
     inbox = session.connection.inbox
     with session.connection.reading:
+        assert not answer_at_once(session, at_once)  # there is nothing
         raw.sent += 1
         inbox.append(pack_scalars([*head_of(raw, 2), 3, 4]))
         for owner, name, value in (

@@ -54,13 +54,14 @@ def answer_at_once(session: Session, at_once: AtOnce) -> bool:
         at_once: The functions.
 
     Returns:
-        Whether nothing is left there.
+        Whether there were some, and nothing is left there.
     """
     connection, sequence = session.connection, session._sequence
     inbox = connection.inbox
     if (
+        not inbox
         # A call that has not ended is in one of these at any moment.
-        session._queued
+        or session._queued
         or session._running
         or session.batching
         # What is to be sent, freed or noted with the next call, a lane sees to.
