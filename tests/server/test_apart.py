@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,12 +15,48 @@ from local_server import PATIENCE, SOURCE, TOKEN, Local, serving
 
 import wsremote
 from wsremote import AsyncSession
+from wsremote.errors import LimitExceeded
+from wsremote.protocol.messages import Exec, Op
 from wsremote.server import apart
+from wsremote.server.apart import Apart, LargeAnswer, Made
 from wsremote.server.config import Limits
 from wsremote.server.session import Session
 
 SIZE = 40_000_000
 """Bytes: more than leave at once."""
+
+MORE = """
+import weakref
+import numpy
+
+async def make(size):
+    return bytes(size)
+
+def zeros(count):
+    return numpy.zeros(count)
+
+def fill(array, value):
+    array[:] = value
+
+weak = weakref.WeakValueDictionary()
+
+def weak_zeros(count):
+    weak["array"] = array = numpy.zeros(count)
+    return array
+
+def fill_weak(value):
+    if "array" in weak:
+        weak["array"][:] = value
+
+things = weakref.WeakSet()
+
+class Thing:
+    def __init__(self):
+        things.add(self)
+
+def with_thing(size):
+    return Thing(), bytes(size)
+"""
 
 
 class Door:
@@ -45,9 +82,7 @@ class Door:
 @pytest.fixture
 def local(tmp_path: Path) -> Iterator[Local]:
     """A server in this process, which keeps sessions."""
-    source = (
-        f"{SOURCE}\nasync def make(size):\n    return bytes(size)\n\nconstant = bytes({SIZE})\n"
-    )
+    source = f"{SOURCE}{MORE}\nconstant = bytes({SIZE})\n"
     limits = Limits(grace=PATIENCE, grace_when_empty=PATIENCE)
     with serving(tmp_path, limits, source) as local:
         yield local
@@ -186,3 +221,160 @@ async def test_a_client_thread_waits_for_its_answer_itself(local: Local, door: D
 
     await asyncio.to_thread(use)
     assert {name.split("-")[1] for name in door.senders} == {"lane"}
+
+
+# ---- one state -----------------------------------------------------------------------------
+
+
+async def test_what_is_kept_is_sent_as_it_was_when_it_was_asked_for(
+    local: Local, session: AsyncSession, door: Door
+) -> None:
+    """A later call writes to it while it travels."""
+    pkg = getattr(session.modules, local.name)
+    async with session.pipeline():
+        promise = pkg.zeros(SIZE // 8)
+
+    async def value() -> Any:
+        return await promise
+
+    asked = asyncio.ensure_future(value())
+    await door.arrived()
+    await pkg.fill(promise, 7.0)
+    door.is_open.set()
+    assert not (await asked).any()
+    assert (await value()).all()
+
+
+async def test_what_is_held_weakly_is_sent_as_it_was(
+    local: Local, session: AsyncSession, door: Door
+) -> None:
+    """Who finds it there writes to it while it travels."""
+    pkg = getattr(session.modules, local.name)
+    result = asyncio.ensure_future(pkg.weak_zeros(SIZE // 8))
+    await door.arrived()
+    await pkg.fill_weak(7.0)
+    door.is_open.set()
+    assert not (await result).any()
+
+
+async def test_a_promise_is_there_for_others_while_its_value_travels(
+    local: Local, session: AsyncSession, door: Door
+) -> None:
+    """It is an argument of another call."""
+    pkg = getattr(session.modules, local.name)
+    async with session.pipeline():
+        promise = pkg.block(SIZE)
+
+    async def value() -> Any:
+        return await promise
+
+    asked = asyncio.ensure_future(value())
+    await door.arrived()
+    local.module.door("open").set()
+    assert await pkg.size_behind("open", promise) == SIZE
+    door.is_open.set()
+    assert await asked == bytes(SIZE)
+
+
+# ---- what does not arrive --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["cancelled", "refused"])
+async def test_objects_of_an_answer_that_is_not_sent_are_let_go_of(
+    local: Local, session: AsyncSession, door: Door, how: str
+) -> None:
+    """The client has never heard of them."""
+    pkg = getattr(session.modules, local.name)
+    if how == "refused":
+        session._driver._transfers.limit = 1000
+    large = asyncio.ensure_future(pkg.with_thing(SIZE))
+    await door.arrived()
+    assert len(local.module.things) == 1
+    (answer,) = ends(local).apart.leaving.values()
+    if how == "cancelled":
+        large.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await large
+        async with asyncio.timeout(PATIENCE):
+            while not answer.is_cancelled:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0)
+        door.is_open.set()
+    else:
+        door.is_open.set()
+        with pytest.raises(LimitExceeded, match="is lost: the call was executed"):
+            await large
+    await idle(local)
+    del answer
+    gc.collect()
+    assert len(local.module.things) == 0
+
+
+async def test_results_within_the_bound_do_not_make_each_other_fail(local: Local) -> None:
+    """The bound of a client is one for all that travels: they leave in turn."""
+    connecting = wsremote.connect_async(local.url, token=TOKEN, max_transfer_size=2_500_000)
+    async with connecting as session:
+        pkg = getattr(session.modules, local.name)
+        found = await asyncio.gather(*(pkg.block(1_000_000) for _ in range(8)))
+        assert [len(each) for each in found] == [1_000_000] * 8
+        futures = [session.submit(pkg.block, 1_000_000) for _ in range(8)]
+        assert [len(await each) for each in futures] == [1_000_000] * 8
+
+
+def answer_of(call: int, size: int) -> LargeAnswer:
+    """One that has so many bytes."""
+    message = Exec(0, 0, call, 1, None, int(Op.CALL), "m:f", None, b"", None)
+    return LargeAnswer(message, Made(b"", []), size)
+
+
+def test_no_more_bytes_leave_at_once_than_a_slow_client_may_cost() -> None:
+    """One alone always does."""
+    go = threading.Event()
+    threads = Apart("wsremote-answer-test")
+    assert threads.start(answer_of(1, 10**9), go.wait)
+    assert not threads.start(answer_of(2, 1), go.wait)
+    go.set()
+    while threads.leaving:
+        pass
+    go.clear()
+    half = apart._MOST_BYTES // 2
+    assert threads.start(answer_of(3, half), go.wait)
+    assert threads.start(answer_of(4, half), go.wait)
+    assert not threads.start(answer_of(5, half), go.wait)
+    go.set()
+    while threads.leaving:
+        pass
+
+
+# ---- what is said of them if the session is lost -----------------------------------------------
+
+
+async def test_calls_whose_answers_leave_have_begun(
+    local: Local, session: AsyncSession, door: Door
+) -> None:
+    """A client that loses its session must not repeat them."""
+    pkg = getattr(session.modules, local.name)
+    calls = [asyncio.ensure_future(pkg.block(apart.LARGE)) for _ in range(3)]
+    for _ in range(3):
+        await door.arrived()
+    _, executed, started = ends(local).remains()
+    assert len({*executed, *started}) == 3
+    assert not ends(local).is_empty
+    door.is_open.set()
+    await asyncio.gather(*calls)
+    await idle(local)
+
+
+async def test_a_worker_that_sends_has_begun_its_call(local: Local, door: Door) -> None:
+    """It has run the call, and runs it no longer."""
+
+    def use() -> None:
+        with wsremote.connect(local.url, token=TOKEN, new=True) as session:
+            pkg = getattr(session.modules, local.name)
+            future = session.submit(pkg.block, SIZE)
+            assert door._arrived.acquire(timeout=PATIENCE)
+            _, executed, started = ends(local).remains()
+            assert executed == [] and len(set(started)) == 1
+            door.is_open.set()
+            assert future.result() == bytes(SIZE)
+
+    await asyncio.to_thread(use)

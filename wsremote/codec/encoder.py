@@ -38,6 +38,7 @@ def encode(
     *,
     where: Callable[[object], str] | None = None,
     lenient: bool = False,
+    lends: list[int] | None = None,
 ) -> tuple[bytes, list[Buffer]]:
     """The payload of `value`, and its out-of-band buffers.
 
@@ -46,6 +47,8 @@ def encode(
         terms: What holds for this payload.
         where: Names the place of a part of `value`, for errors.
         lenient: Whether a part that cannot travel is replaced by its text.
+        lends: Gets the handles that the payload brings, once each: who does not send it takes
+            them back.
 
     Raises:
         EncodeError: A part of the value cannot travel, or it is nested too deep.
@@ -65,6 +68,8 @@ def encode(
             for handle in lent:
                 lowering.exchange.unlend(handle)
             raise
+        if lends is not None:
+            lends += lent
         return payload, lowering.buffers
     except Refusal as refusal:
         place = where(refusal.value) if where else locate(value, refusal.value)

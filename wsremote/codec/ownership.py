@@ -18,6 +18,7 @@ import sys
 from collections.abc import Collection
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Final
+from weakref import getweakrefcount
 
 from ..protocol.memory import Memory, copy_of
 from . import scalars
@@ -191,9 +192,11 @@ def _are_leaves(containers: Collection[Any]) -> bool:
 
 
 def _has_own_memory(array: Any) -> bool:
-    """Whether nothing but this ndarray can reach its memory."""
+    """Whether nothing but this ndarray can reach its memory. Who has a weak reference can."""
     memory = array
     while type(memory) is type(array):
+        if getweakrefcount(memory):
+            return False
         if memory.base is None:
             return bool(memory.flags.owndata)
         if getrefcount(memory.base) > _ONE_ATTRIBUTE:

@@ -130,6 +130,7 @@ class ValueCodec:
         *,
         of_client: bool = False,
         room: Room | None = None,
+        lends: list[int] | None = None,
     ) -> Encoded:
         """Write the result of a call: what nothing else refers to is copied, the rest is owned.
 
@@ -141,6 +142,7 @@ class ValueCodec:
             of_client: Whether the client answers to the server: then what it owns stays here
                 as well, but for data of other packages, such as arrays.
             room: How much it may have; None for no bound.
+            lends: Gets the handles that it brings, for who may not send it.
 
         Raises:
             EncodeError: A part of the result cannot travel; the message names it.
@@ -157,14 +159,14 @@ class ValueCodec:
                     room.take(len(payload))
                 return _new(Encoded, (payload, _NO_BUFFERS))
         if type(holder[0]) is Pulled:
-            return self._encode_items(holder[0], of_client=of_client)
+            return self._encode_items(holder[0], of_client=of_client, lends=lends)
         known = {id(each): index for index, each in enumerate(containers)}
         keeps = of_client or self.exchange.keeps_owned
         fresh = fresh_in(holder, known=known) if keeps else None
         terms = Terms(self.exchange, fresh, known, copies_data=of_client, room=room)
-        return Encoded(*encoder.encode(holder[0], terms))
+        return Encoded(*encoder.encode(holder[0], terms, lends=lends))
 
-    def _encode_items(self, pulled: Pulled, *, of_client: bool) -> Encoded:
+    def _encode_items(self, pulled: Pulled, *, of_client: bool, lends: list[int] | None) -> Encoded:
         """Write items of an iterator, each as if it were a result of its own."""
         state, start, items, is_plain = pulled
         batch = [state, start, items]
@@ -176,7 +178,8 @@ class ValueCodec:
         if of_client or self.exchange.keeps_owned:
             # Who keeps the items does so in this very list.
             fresh = fresh_in(items) | {id(items), id(batch)}
-        return Encoded(*encoder.encode(batch, Terms(self.exchange, fresh, copies_data=of_client)))
+        terms = Terms(self.exchange, fresh, copies_data=of_client)
+        return Encoded(*encoder.encode(batch, terms, lends=lends))
 
     def encode_copy(self, value: object, room: Room | None = None) -> Encoded:
         """Write a value that this side goes on using: a copy, of one state.

@@ -8,9 +8,10 @@ answer itself: its lane sends with no other thread involved.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ..codec.values import Buffer
     from ..protocol.messages import Exec
 
-__all__ = ["LARGE", "Apart", "LargeAnswer"]
+__all__ = ["LARGE", "Apart", "LargeAnswer", "Made", "Travelling"]
 
 logger = logging.getLogger("wsremote.server")
 
@@ -26,7 +27,35 @@ LARGE: Final = 256 * 1024
 """Bytes of buffers from which a thread is worth its start: 0.1 ms, in which as much is sent."""
 
 _MOST: Final = 16
-"""Answers of a session at once. The lane sends the next: what it would make meanwhile is memory."""
+_MOST_BYTES: Final = 32 * 1024 * 1024
+"""Answers of a session at once, and bytes of them if it is not one alone. The lane sends the next:
+what it would make meanwhile is memory."""
+
+
+class Made(NamedTuple):
+    """A result as it travels.
+
+    Attributes:
+        payload, buffers: As `Encoded` has them.
+        lends: Handles that it brings the client, once each.
+    """
+
+    payload: bytes
+    buffers: Sequence[Buffer]
+    lends: Sequence[int] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Travelling:
+    """An answer with buffers, from their beginning until the client has acknowledged it.
+
+    Attributes:
+        size: Bytes of the buffers.
+        answer: The number of its message, or of a later one; infinite until that is sent.
+    """
+
+    size: int
+    answer: float = math.inf
 
 
 @dataclass(slots=True, eq=False)
@@ -35,13 +64,15 @@ class LargeAnswer:
 
     Attributes:
         message: Of the call.
-        buffers: In the order of the answer.
+        made: Its result.
+        size: Bytes of the buffers of that.
         transfers: Those of which the sending has begun.
         is_cancelled: Whether the client wants it no longer.
     """
 
     message: Exec
-    buffers: Sequence[Buffer]
+    made: Made
+    size: int
     transfers: list[int] = field(default_factory=list)
     is_cancelled: bool = False
 
@@ -68,7 +99,11 @@ class Apart:
             send: Does it, and is to raise nothing.
         """
         call = answer.message.call
-        if len(self.leaving) >= _MOST:
+        under_way = list(self.leaving.values())
+        if under_way and (
+            len(under_way) >= _MOST
+            or sum(each.size for each in under_way) + answer.size > _MOST_BYTES
+        ):
             return False
         self.leaving[call] = answer
         run = threading.Thread(target=self._run, args=(call, send), name=self._name, daemon=True)

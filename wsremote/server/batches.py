@@ -89,6 +89,8 @@ class BatchStrand(Strand):
         self._ended: list[int] = []
         # The thread's own: a ContextVar set by one call is there for the next.
         self._context = contextvars.Context()
+        # The call whose answer is made and sent now, if that is no small one.
+        self.answering: int | None = None
 
     def run(self, calls: deque[Any], parent: int | None) -> None:
         """Execute calls on the calling thread until there are none, and send what they gave.
@@ -103,8 +105,11 @@ class BatchStrand(Strand):
         try:
             self._loop(calls, parent)
         finally:
-            session.batching.discard(self)
-            self.send_results()
+            try:
+                self.send_results()
+            finally:
+                # Not before: of calls that have ended and are not answered it knows alone.
+                session.batching.discard(self)
 
     def _loop(self, calls: deque[Any], parent: int | None) -> None:
         """The loop. What it does for each call is counted in tenths of a microsecond."""
@@ -292,6 +297,8 @@ class BatchStrand(Strand):
 
     def _answer(self, message: Exec, holder: list[Any]) -> None:
         """A call gave something that is no small scalar: send it."""
+        # For who asks meanwhile which calls have begun.
+        self.answering = message.call
         try:
             reply = self.session.answer(message, holder)
         except BaseException as error:
@@ -303,6 +310,7 @@ class BatchStrand(Strand):
         self.send_results()
         self.session.settle(message.call, reply)
         self.session.batch_ended([message.call])
+        self.answering = None
 
     def flush(self) -> None:
         """Send what waits, of the running call and of those before; any thread."""

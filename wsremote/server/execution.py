@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import threading
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from weakref import WeakValueDictionary
 
 from ..channel.channel import NotTaken
 from ..codec.faults import encode_fault
 from ..codec.markers import Large
+from ..codec.ownership import own
 from ..codec.packing import pack_scalars
 from ..codec.scalars import UNSIZED_TYPES
 from ..codec.sizes import Room, TooLarge
@@ -25,7 +27,7 @@ from ..errors import (
     StaleHandle,
 )
 from ..protocol.messages import AWAIT, KEEP, QUIET, Fault, Op, Result
-from .apart import LARGE, Apart, LargeAnswer
+from .apart import LARGE, Apart, LargeAnswer, Made, Travelling
 from .calling_back import CallingBack
 from .coroutines import awaiting, without_asyncio
 from .definitions import Definitions
@@ -56,6 +58,8 @@ _NIL: Final = pack_scalars(None)
 _PULL: Final = int(Op.PULL)
 _MAY_STAY: Final = frozenset(map(int, (Op.CALL, Op.METHOD, Op.GET, Op.SPECIAL, Op.INHERITED)))
 """Operations whose results stay here if they are larger than the client wants."""
+_TURN: Final = 0.01
+"""Seconds between two looks whether the client has taken what is on its way."""
 _AWAIT_INHERITED: Final = AWAIT + Op.INHERITED
 
 
@@ -89,6 +93,10 @@ class Execution(CallingBack):
         self.max_result: int | None = None
         # Sends large answers to a client whose tasks share a lane.
         self.apart: Apart | None = None
+        # Answers with buffers that the client has not acknowledged, by call.
+        self._travelling: dict[int, Travelling] = {}
+        # Held by who looks whether there is room for more of them.
+        self._taking_turns = threading.Lock()
         # The same value is the same object for the client, while that holds it.
         self._large: WeakValueDictionary[int, LargeResult] = WeakValueDictionary()
         # Buffers that came ahead of calls that have not begun.
@@ -149,7 +157,7 @@ class Execution(CallingBack):
         """The same, with buffers that have not been sent."""
         message, answer = large.message, None
         try:
-            answer = (*reply[:-1], self._send_result(message, large.buffers, large.transfers))
+            answer = (*reply[:-1], self._send_result(message, large.made, large.transfers))
         except LimitExceeded as error:
             if large.is_cancelled:
                 answer = self.cancelled(message, executed=True)
@@ -163,6 +171,8 @@ class Execution(CallingBack):
         """A call has been answered."""
         self._running.pop(call, None)
         self.answering.discard(call)
+        if self._travelling and (travelling := self._travelling.get(call)) is not None:
+            travelling.answer = self._sequence.sent
         if self._batched:
             self._batched.discard(call)
         if self._cancelled:
@@ -254,18 +264,25 @@ class Execution(CallingBack):
             # As nearly always, and by a third of the time: all of it is scalars.
             with contextlib.suppress(OverflowError, UnicodeEncodeError):
                 encoded = Encoded(pack_scalars([value, small, None]), ())
-                return self._answer_encoded(message, encoded, [None])
+                return self._answer_made(message, Made(*encoded), [None])
         del value
+        # Tuples and scalars: who refers to them does not matter. A bound of the client's is one
+        # for the value: then no others come along.
+        others = [tuple(each) if type(each) is list else each for each in small]
         # Without the table's own reference: what nothing else refers to is the client's alone.
-        holder: list[Any] = [kept.values.pop(-target)]
-        try:
-            # Tuples and scalars: who refers to them does not matter. A bound of the client's is one
-            # for the value: then no others come along.
-            others = [tuple(each) if type(each) is list else each for each in small]
+        with kept.lent(-target) as holder:
             holder[0] = holder[0], tuple(others) if self.max_result is None else (), None
-            return self.answer(message, holder)
-        finally:
-            kept.values[-target] = holder[0][0]
+            try:
+                made = self._made(message, holder)
+            finally:
+                holder[0] = holder[0][0]
+        # Later calls may write to what is kept while it travels.
+        try:
+            made = made._replace(buffers=[own(buffer) for buffer in made.buffers])
+        except MemoryError:
+            self._take_back(made)
+            raise
+        return self._answer_made(message, made, [None])
 
     async def perform_awaited(self, message: Exec) -> Reply:
         """The same for a call that is awaited, as a task of the lane's event loop."""
@@ -333,17 +350,27 @@ class Execution(CallingBack):
             containers: Those of the arguments that are written back.
             changes: What the call has changed in them.
         """
+        made = self._made(message, holder, containers)
+        return self._answer_made(message, made, holder, containers, changes)
+
+    def _made(self, message: Exec, holder: list[Any], containers: Sequence[object] = ()) -> Made:
+        """A result as it travels, and what is to be told with it."""
         if self.watching.watched:
             # First: what is known to have left a container is no longer owned by it.
             self.watching.tell()
         if self.weakly.held:
             self.weakly.check()
-        encoded = self._encode_result(message, holder, containers)
+        lends: list[int] = []
+        encoded = self._encode_result(message, holder, containers, lends)
         self.weakly.returned(holder, self.lending.borrowed)
-        return self._answer_encoded(message, encoded, holder, containers, changes)
+        return Made(*encoded, lends)
 
     def _encode_result(
-        self, message: Exec, holder: list[Any], containers: Sequence[object]
+        self,
+        message: Exec,
+        holder: list[Any],
+        containers: Sequence[object],
+        lends: list[int],
     ) -> Encoded:
         """A result as it travels: if it is too large for the client, its handle and a preview.
 
@@ -354,7 +381,7 @@ class Execution(CallingBack):
         wanted = self.max_result if is_asked or message.op % AWAIT in _MAY_STAY else None
         limit = self.largest_sent if wanted is None else min(wanted, self.largest_sent)
         try:
-            return self.codec.encode_result(holder, containers, room=Room(limit))
+            return self.codec.encode_result(holder, containers, room=Room(limit), lends=lends)
         except TooLarge as error:
             if wanted is None:
                 self._refuse_transfer(f"the result of {_called(message)}", error.size)
@@ -373,7 +400,7 @@ class Execution(CallingBack):
             encoded = self.codec.encode_copy(value, Room(self.largest_sent))
         except TooLarge as error:
             self._refuse_transfer("it", error.size)
-        return self._answer_encoded(message, encoded, [value])
+        return self._answer_made(message, Made(*encoded), [value])
 
     def _refuse_transfer(self, what: str, size: int) -> NoReturn:
         """Say that a result is too large to be sent.
@@ -391,38 +418,42 @@ class Execution(CallingBack):
             " the server: connect(max_result=…)"
         )
 
-    def _answer_encoded(
+    def _answer_made(
         self,
         message: Exec,
-        encoded: Encoded,
+        made: Made,
         holder: list[Any],
         containers: Sequence[object] = (),
         changes: bytes | None = None,
     ) -> Reply:
         """The answer; its buffers are sent here, if they do not leave apart."""
-        size = len(encoded.payload) + len(changes or b"")
-        if size > self._largest:
-            self._refuse_size(f"the result of {_called(message)}", size)
-        if not self.is_attached:
-            self._check_kept(message, size, encoded.buffers)
+        size = len(made.payload) + len(changes or b"")
         transfers: list[int] | LargeAnswer | None = None
-        if encoded.buffers:
-            if self.apart is not None and _size_of(encoded.buffers) >= LARGE:
-                transfers = LargeAnswer(message, encoded.buffers)
+        try:
+            if size > self._largest:
+                self._refuse_size(f"the result of {_called(message)}", size)
+            if not self.is_attached:
+                self._check_kept(message, size, made.buffers)
+        except LimitExceeded:
+            self._take_back(made)
+            raise
+        if made.buffers:
+            if self.apart is not None and _size_of(made.buffers) >= LARGE:
+                transfers = LargeAnswer(message, made, _size_of(made.buffers))
             else:
-                transfers = self._send_result(message, encoded.buffers)
+                transfers = self._send_result(message, made)
         # The result, and containers that the call has put something into.
         self.unsent[message.call] = holder if changes is None else (holder, containers)
-        return Result, message.call, encoded.payload, changes, transfers
+        return Result, message.call, made.payload, changes, transfers
 
     def _send_result(
-        self, message: Exec, buffers: Sequence[Buffer], transfers: list[int] | None = None
+        self, message: Exec, made: Made, transfers: list[int] | None = None
     ) -> list[int]:
-        """Send the buffers of a result.
+        """Send the buffers of a result, when there is room for them at the client.
 
         Args:
             message: Of the call.
-            buffers: To be sent.
+            made: Its result. If it is not sent, what it lends is taken back.
             transfers: As `_send_buffers` has it.
 
         Raises:
@@ -430,11 +461,49 @@ class Execution(CallingBack):
             ConnectionLost: The session is over.
         """
         try:
-            return self._send_buffers(buffers, transfers)
+            self._wait_for_turn(message.call, _size_of(made.buffers))
+            return self._send_buffers(made.buffers, transfers)
         except NotTaken as error:
+            self._take_back(made)
             raise LimitExceeded(
                 f"the result of {_called(message)} is lost: the call was executed, and {error}"
             ) from None
+        except BaseException:
+            self._take_back(made)
+            raise
+
+    def _take_back(self, made: Made) -> None:
+        """The client does not get what was made for it."""
+        for handle in made.lends:
+            self.lending.unlend(handle)
+
+    def _wait_for_turn(self, call: int, size: int) -> None:
+        """Wait until the client takes so many bytes beside those that are on their way.
+
+        Its bound is one for all that has not arrived whole: results that leave at the same time,
+        each within it, would make each other fail.
+
+        Raises:
+            ConnectionLost: The session is over.
+        """
+
+        def has_turn() -> bool:
+            acked = self._sequence.acked
+            with self._taking_turns:
+                for each, other in list(self._travelling.items()):
+                    if other.answer <= acked:
+                        del self._travelling[each]
+                under_way = sum(each.size for each in self._travelling.values())
+                if under_way and under_way + size > self.largest_sent:
+                    return False
+                self._travelling[call] = Travelling(size)
+                return True
+
+        while not has_turn():
+            if self.closed_because is not None:
+                raise ConnectionLost(1000, self.closed_because)
+            # Nothing tells of an acknowledgement; and few clients have so low a bound.
+            self._sleep_while(lambda: True, _TURN)
 
     def _check_kept(self, message: Exec, size: int, buffers: Sequence[Buffer]) -> None:
         """See that a result can be kept for a client without a connection.

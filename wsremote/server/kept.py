@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections import deque
 from itertools import repeat
 from operator import is_
@@ -11,7 +13,7 @@ from ..codec.scalars import PLAIN_TYPES, UNSIZED_TYPES
 from ..errors import LimitExceeded, RemoteProtocolError, StaleHandle, WsRemoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
 __all__ = ["DependsOnFailed", "Kept"]
 
@@ -60,6 +62,7 @@ class Kept:
         ended: The last calls that have ended without an answer.
         failures: Of calls that have failed or depend on one that has: that one.
         unwanted: Calls that have not ended and whose values are released already.
+        out: Calls of which the value is being encoded, and is not in `values`.
     """
 
     def __init__(self, limit: int) -> None:
@@ -70,6 +73,9 @@ class Kept:
         # session asks which of its calls have run.
         self.ended: deque[int] = deque(maxlen=_REMEMBERED)
         self.limit = limit
+        self.out: set[int] = set()
+        # Held while one of the values is encoded.
+        self._lending = threading.RLock()
 
     def __len__(self) -> int:
         return len(self.values) + len(self.failures)
@@ -91,6 +97,25 @@ class Kept:
                 " go of some promises, or start the server with a higher --max-handles"
             )
 
+    @contextlib.contextmanager
+    def lent(self, call: int) -> Iterator[list[Any]]:
+        """What a call gave, in a list that has the only reference to it of ours, for a moment.
+
+        Raises:
+            StaleHandle: Nothing of it is kept.
+        """
+        with self._lending:
+            self.lookup(call)
+            # First: who misses it from here on waits.
+            self.out.add(call)
+            holder = [self.values.pop(call)]
+            try:
+                yield holder
+            finally:
+                self.values[call] = holder.pop()
+                self.out.discard(call)
+                self.ended_unwanted(call)
+
     def lookup(self, call: int) -> object:
         """What a call gave.
 
@@ -101,6 +126,11 @@ class Kept:
         found = self.values.get(call, _NOTHING)
         if found is not _NOTHING:
             return found
+        if call in self.out:
+            with self._lending:
+                found = self.values.get(call, _NOTHING)
+            if found is not _NOTHING:
+                return found
         if call in self.failures:
             raise DependsOnFailed(self.failures[call])
         raise StaleHandle(
@@ -181,7 +211,7 @@ class Kept:
         for place, each in enumerate(reversed(calls)):
             if released[place] is not _NOTHING:
                 continue
-            if each not in failures and any(each in of for of in pending):
+            if each not in failures and any(each in of for of in (*pending, self.out)):
                 # First: who has a value from here on looks there.
                 unwanted.add(each)
                 if each in values or each in failures:

@@ -375,6 +375,7 @@ class Session(Routing, Attendance):
             or self._running
             or self.batching
             or self._queued
+            or (self.apart is not None and self.apart.leaving)
             # Answers that the client has not got.
             or self._sequence.unacked
             or self._printed
@@ -391,7 +392,12 @@ class Session(Routing, Attendance):
         # In this order: one that ends meanwhile is in both.
         batching = list(self.batching)
         started = [*self._running, *(call for strand in batching for call in strand._running)]
+        # What a strand has begun last has run perhaps, and its answer is being sent.
+        for strand in batching:
+            last = strand._printing, strand.answering
+            started += [call for call in last if call is not None]
         ended = [*(call for strand in batching for call in strand.unsent()), *self.kept.ended]
+        ended += [] if self.apart is None else list(self.apart.leaving)
         executed = [
             message.call
             for _, data in list(self._sequence.unacked)
