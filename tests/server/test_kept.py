@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -124,3 +125,30 @@ def test_an_absurd_release_is_refused(kept: Kept, count: int) -> None:
     """It would take the server's time."""
     with pytest.raises(RemoteProtocolError, match="released"):
         kept.release(1, count)
+
+
+def test_who_misses_what_is_being_written_waits_for_it() -> None:
+    """It is out of the table for that moment: it is not gone."""
+    kept = Kept(10)
+    kept.values[3] = value = ["kept"]
+    found: list[object] = []
+    looking = threading.Thread(target=lambda: found.append(kept.lookup(3)))
+    with kept.lent(3) as holder:
+        looking.start()
+        assert holder == [["kept"]] and 3 not in kept.values
+        looking.join(0.05)
+        assert found == []
+    looking.join(10)
+    assert found == [value] and kept.values == {3: value}
+
+
+def test_what_is_released_while_it_is_being_written_is_kept_no_longer() -> None:
+    """And nothing else is."""
+    kept = Kept(10)
+    kept.values[3] = kept.values[4] = "kept"
+    with kept.lent(3):
+        assert kept.release(3, 1) == []
+    assert kept.values == {4: "kept"}
+    assert kept.unwanted == set() == kept.out
+    with pytest.raises(StaleHandle), kept.lent(3):
+        raise AssertionError

@@ -570,4 +570,6 @@ def _called(message: Exec) -> str:
     target = message.target
     if message.name is None and isinstance(target, int) and target < 0:
         return f"call {-target} of a pipeline"
+    if message.op % KEEP % AWAIT == _PULL:
+        return f"the iterator that is object {target}"
     return message.name or str(target)
