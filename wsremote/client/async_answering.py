@@ -239,6 +239,12 @@ class AsyncAnswering(Driver):
                 self._send_releases()
             self._send_fields(kind, *fields)
 
+    def _write(self) -> None:
+        super()._write()
+        if self.connection.closed is not None and self.detached is None:
+            # Perhaps it has found the loss, and the loop does not tell of that any more.
+            self.poller_of_loop.rest(self.connection)
+
     def _send_buffers(
         self,
         buffers: Iterable[Buffer],
@@ -334,6 +340,7 @@ class AsyncAnswering(Driver):
         except ConnectionLost:
             if self.closed_because is not None:
                 raise
+            self.poller_of_loop.rest(connection)
             return False
         finally:
             self._carrying.pop(me, None)
