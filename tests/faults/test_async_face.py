@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import select
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from harness import Serve, ServedProcess
 
 import wsremote
 from wsremote import AsyncSession
+from wsremote.transport import loop_poller
 
 FOLDER = Path(__file__).parent
 TIMEOUT = 30
@@ -101,6 +103,39 @@ def test_cut_again_and_again(run: Run, proxy: FaultProxy) -> None:
         ]
         cutting.cancel()
 
+    run(main)
+
+
+@pytest.mark.parametrize("kind", ["one", "many", "general", "large"])
+def test_who_sends_finds_that_the_connection_is_lost(
+    run: Run, proxy: FaultProxy, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says so: the loop may watch the connection no longer, as uvloop after an error."""
+
+    async def main(session: AsyncSession) -> None:
+        pkg = session.modules.steady
+        assert await pkg.add(1) == 2
+        descriptor = session._driver.connection.fileno()
+        await asyncio.sleep(5 * loop_poller.TICK)
+        asyncio.get_running_loop().remove_reader(descriptor)
+        proxy.reset()
+        # The next write finds it, and no read before.
+        watched = select.poll()
+        watched.register(descriptor, 0)
+        assert watched.poll(1000 * TIMEOUT)
+        if kind == "one":
+            assert await pkg.add(2) == 3
+        elif kind == "many":
+            # All wait in line, and none was sent alone before.
+            session._driver.sent_this_turn = True
+            assert await asyncio.gather(*[pkg.add(each) for each in range(9)]) == [*range(1, 10)]
+        elif kind == "general":
+            assert await pkg.add(a=4) == 5
+        else:
+            assert await pkg.total(np.arange(100_000.0)) == sum(range(100_000))
+
+    # Nobody else looks.
+    monkeypatch.setattr(loop_poller, "GLANCE", 1000.0)
     run(main)
 
 

@@ -239,6 +239,12 @@ class AsyncAnswering(Driver):
                 self._send_releases()
             self._send_fields(kind, *fields)
 
+    def _write(self) -> None:
+        super()._write()
+        if self.connection.closed is not None and self.detached is None:
+            # Perhaps it has found the loss, and the loop does not tell of that any more.
+            self.poller_of_loop.rest(self.connection)
+
     def _send_buffers(
         self,
         buffers: Iterable[Buffer],
@@ -290,18 +296,25 @@ class AsyncAnswering(Driver):
         Raises:
             ConnectionLost: The session is over.
         """
-        start = self._there.get(transfer, 0) if transfer in self._carried_by else 0
-        while not await self._carry_over(transfer, start, connection := self.connection):
+        has_begun = transfer in self._carried_by
+        while not await self._carry_over(transfer, connection := self.connection, has_begun):
+            has_begun = True
             await self.poller_of_loop.room(
                 lambda lost=connection: self.connection is lost and self.closed_because is None  # type: ignore[misc]
             )
             if self.closed_because is not None:
                 raise ConnectionLost(1000, self.closed_because)
-            start = self._there.get(transfer, 0)
 
-    async def _carry_over(self, transfer: int, start: int, connection: SocketConnection) -> bool:
+    async def _carry_over(
+        self, transfer: int, connection: SocketConnection, has_begun: bool
+    ) -> bool:
         """Send the rest of a buffer over one connection. False if that is lost meanwhile."""
-        view, pace = self._outgoing[transfer], self._pace
+        with self._sending:
+            # Of one moment, as in `Channel._send_chunks`: another thread attaches.
+            if connection is not self.connection:
+                return False
+            view, pace = self._outgoing[transfer], self._pace
+            start = self._there.get(transfer, 0) if has_begun else 0
         total = len(view)
 
         def must_wait() -> bool:
@@ -334,6 +347,7 @@ class AsyncAnswering(Driver):
         except ConnectionLost:
             if self.closed_because is not None:
                 raise
+            self.poller_of_loop.rest(connection)
             return False
         finally:
             self._carrying.pop(me, None)

@@ -167,6 +167,7 @@ class RemoteCall:
                                 connection.send(data)
                             except ConnectionLost as error:
                                 logger.debug("! kept for the next connection: %s", error)
+                                driver.poller_of_loop.rest(connection)
                             finally:
                                 if connection.messages_sent != before:
                                     sequence.written = seq

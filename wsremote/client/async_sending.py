@@ -411,6 +411,7 @@ class AsyncSending(AsyncAnswering):
                     connection.send(data)
                 except ConnectionLost as error:
                     logger.debug("! kept for the next connection: %s", error)
+                    self.poller_of_loop.rest(connection)
                 finally:
                     if connection.messages_sent != before:
                         sequence.written = seq

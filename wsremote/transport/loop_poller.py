@@ -4,6 +4,11 @@ A connection is always watched here, and read by nobody else while it is: so the
 and no cold. What the loop's callback receives it hands to the connection's owner, and lets
 the owner go on with it when the right to read is free again.
 
+A loop need not tell twice. When the kernel reports an error of a socket, uvloop calls back once
+and watches it no longer; and that call may take a message that came before the reset, or none
+if a send has met the error first. So the tick behind each reception looks once more, until
+nothing comes, and who finds a connection lost while sending says so by `rest`.
+
 Any thread may call; what has to be said to the loop is said in its thread.
 """
 
@@ -117,7 +122,7 @@ class LoopPoller:
         """Nothing: the loop watches all the same."""
 
     def rest(self, connection: SocketConnection) -> None:
-        """Nothing but what is due of the connection: the loop watches all the same."""
+        """Receive what is due of the connection, if only its loss. From any thread."""
         self.submit(lambda: self.receive(connection))
 
     def attend(self, connection: SocketConnection) -> None:
@@ -175,8 +180,13 @@ class LoopPoller:
         # It may be what others have waited for.
         self.wake()
 
-    def receive(self, connection: SocketConnection) -> None:
-        """Receive what is there, hand it over, and let its owner go on."""
+    def receive(self, connection: SocketConnection, *, follows: bool = True) -> None:
+        """Receive what is there, hand it over, and let its owner go on.
+
+        Args:
+            connection: Perhaps it is watched no longer.
+            follows: Whether a tick comes behind it in any case.
+        """
         if connection not in self._seen:
             return
         is_mine = False
@@ -186,7 +196,8 @@ class LoopPoller:
                 if connection.closed is None or connection.inbox:
                     connection.receive(0)
                     connection.owner.on_messages()
-                elif not connection.discard():
+                # Also if it has ended behind what has just come: of that nobody may tell again.
+                if connection.closed is not None and not connection.discard():
                     lost = ConnectionLost(*connection.closed)
         except ConnectionLost as error:
             lost = error
@@ -203,7 +214,7 @@ class LoopPoller:
                 is_mine = False
         if not is_mine:
             return  # who attaches another connection looks at this one
-        if not self.is_ticking:
+        if follows and not self.is_ticking:
             self.follow()
         if lost is not None:
             self.drop(connection, lost)
@@ -214,12 +225,19 @@ class LoopPoller:
         descriptor = connection.fileno()
         if self._connections.get(descriptor) is connection and descriptor not in self._writing:
             self._writing.add(descriptor)
-            self.loop.add_writer(descriptor, self._writable, connection)
+            try:
+                self.loop.add_writer(descriptor, self._writable, connection)
+            except RuntimeError as error:
+                # uvloop has closed its handle, for an error of the socket.
+                logger.debug("! %s", error)
+                self.rest(connection)
 
     def _writable(self, connection: SocketConnection) -> None:
         """The kernel takes more of the backlog."""
         if connection.flush():
             self._want_no_room(connection.fileno())
+        if connection.closed is not None:
+            self.receive(connection)
         self.wake()
 
     def _want_no_room(self, descriptor: int) -> None:
@@ -260,7 +278,17 @@ class LoopPoller:
             self._seen[connection] = connection.activity
             if more or connection.activity != seen:
                 self.follow()
+            # On its own: what a task raises which it lets go on must not end the tick.
+            self.loop.call_soon(self._look, connection)
         self.glance()
+
+    def _look(self, connection: SocketConnection) -> None:
+        """Receive what the loop may not tell of, until nothing comes."""
+        activity = connection.activity
+        self.receive(connection, follows=False)
+        if connection.activity != activity:
+            self.follow()
+            self.loop.call_soon(self._look, connection)
 
     def glance(self) -> None:
         """See that the loop wakes now and then as long as an answer is awaited."""
@@ -275,4 +303,7 @@ class LoopPoller:
 
     def _glanced(self) -> None:
         self.is_glancing = False
+        for connection in self._seen:
+            if connection.closed is not None:
+                self.rest(connection)
         self.glance()
