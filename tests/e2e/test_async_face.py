@@ -842,6 +842,47 @@ def test_a_cancelled_task_does_not_wait_for_the_server(run: Run, name: str) -> N
     run(main)
 
 
+def test_a_generator_outlives_a_call_that_is_given_up(run: Run) -> None:
+    """Begun in the lane that the call holds up, it goes on in another. Later that one is again."""
+
+    async def main(session: AsyncSession) -> None:
+        pkg, waiting = session.modules.facing, session.modules.samplepkg.waiting
+        async with wsremote.connect_async(session.url, token="of the tests") as other:
+            watch = other.modules.facing
+
+            async def hold_up(door: str) -> None:
+                task = asyncio.create_task(pkg.wait_in_c(door))
+                await logged(watch, f"{door} begins")
+                await asyncio.sleep(0.1)  # until it is in C code
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+            async def let_go(door: str) -> None:
+                await watch.open_door(door)
+                async with asyncio.timeout(TIMEOUT):
+                    while session._driver._abandoned or session._driver._left:  # noqa: ASYNC110  # no event is set for it
+                        await asyncio.sleep(0.005)
+                # A lane that was left is at its end.
+                await asyncio.sleep(0.1)
+
+            numbers = await waiting.numbers(20)
+            got = [await anext(numbers) for _ in range(5)]
+            await hold_up("first")
+            # In another lane, until the first is free.
+            got += [await anext(numbers) for _ in range(5)]
+            lanes = [session._driver.lane_number]
+            await let_go("first")
+            await hold_up("second")
+            got += [each async for each in numbers]
+            lanes.append(session._driver.lane_number)
+            await watch.open_door("second")
+            assert got == list(range(20))
+            assert lanes == [-2, -1]
+
+    run(main)
+
+
 def test_a_call_that_waits_in_line_is_not_sent(run: Run) -> None:
     """Cancelled in the turn in which it was made, a call never leaves."""
 

@@ -107,6 +107,9 @@ class AsyncDriver(AsyncSending):
         # The last call that was given up, until it has ended; whether it runs beside others.
         self._stuck: asyncio.Future[None] | None = None
         self._may_clean_up = False
+        # Lanes that such calls have held up, each with what is done when it is free again. They
+        # are not left: in the loop that one runs there others may go on, and what they hold.
+        self._held_up: list[tuple[Lane, asyncio.Future[None]]] = []
         self._doing: tuple[Target, str | None] | None = None
 
     # ---- a call, in the task that makes it -------------------------------------------
@@ -410,10 +413,27 @@ class AsyncDriver(AsyncSending):
             if self._stuck is stuck:
                 self._stuck = None
                 if not waited.done():
-                    lane = self._lanes.renew()
+                    lane = self._other_lane(waited)
                     self.lane_number = -lane.number if self._awaits_there else lane.number
                     logger.info("= a call that was given up goes on; now lane %d", lane.number)
         return self._lanes.mine
+
+    def _other_lane(self, waited: asyncio.Future[None]) -> Lane:
+        """A lane in place of the one that is held up, until something is done.
+
+        One that was held up before and is not any more, if there is one: so there are never more
+        than calls that hold one up at the same time, and one.
+        """
+        lanes = self._lanes
+        if not self._awaits_there:
+            return lanes.renew()
+        self._held_up.append((lanes.mine, waited))
+        for place, (lane, freed) in enumerate(self._held_up):
+            if freed.done():
+                del self._held_up[place]
+                lanes.mine = lane
+                return lane
+        return lanes.renew()
 
     def _probe(self) -> asyncio.Future[None]:
         """Make a call of the lane that does nothing; gives what ends with it."""
