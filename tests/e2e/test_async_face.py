@@ -959,6 +959,40 @@ def test_submitted_calls_are_futures(run: Run) -> None:
     run(main)
 
 
+def test_what_is_submitted_is_sent_as_it_was_then(run: Run) -> None:
+    """Containers and arrays of any size, by position or name; what the call changes comes back."""
+
+    async def main(session: AsyncSession) -> None:
+        pkg = session.modules.facing
+        items, inner = [1, 2], [3]
+        small, large = np.ones(10), np.ones(100_000)
+        futures = [
+            session.submit(session.modules.json.dumps, [items, (inner,)]),
+            session.submit(session.modules.json.dumps, obj={"a": inner}),
+            session.submit(pkg.later, b=items, a=[4]),
+            *(session.submit(pkg.total, array) for array in (small, large)),
+        ]
+        items[0], small[:], large[:] = 10, 2, 2
+        inner.append(4)
+        expected = ["[[1, 2], [[3]]]", '{"a": [3]}', [4, 1, 2], 10, 100_000]
+        assert await asyncio.gather(*futures) == expected
+        given: list[int] = []
+        assert await session.submit(pkg.fill, given) == 1
+        assert given == [0]
+        given = [5]
+        with pytest.raises(wsremote.ChangeConflict):
+            filled = session.submit(pkg.fill, given)
+            given.append(6)
+            await filled
+        assert given == [5, 6]
+        # What is wrong with the arguments, the future says, as in any executor.
+        wrong = session.submit(pkg.add, pkg.add(1), 2)
+        with pytest.raises(TypeError, match="before it is an argument"):
+            await wrong
+
+    run(main)
+
+
 def test_map_reads_an_infinite_input(run: Run) -> None:
     """Results in order, a bounded way ahead of who takes them; an error comes in its place."""
 

@@ -17,6 +17,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..codec.hiding import hide_own_frames
+from ..codec.ownership import own
 from ..codec.packing import pack_scalars
 from ..codec.scalars import PLAIN_TYPES
 from ..codec.writeback import containers_of
@@ -30,12 +31,18 @@ from .loss import call_name
 from .reporting import warn_too_large
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..codec.values import Buffer
     from ..protocol.messages import Target, Welcome
     from ..transport.connection import SocketConnection
     from ..transport.loop_poller import LoopPoller
     from .async_sending import Made
     from .resuming import Resumer
     from .waiting import Lane
+
+    # The payload of arguments, their buffers, and the containers among them.
+    Encoded = tuple[bytes, Sequence[Buffer], list[Any]]
 
 __all__ = ["AsyncDriver"]
 
@@ -55,6 +62,12 @@ _GET: Final = int(Op.GET)
 _AWAIT_SPECIAL: Final = int(Op.SPECIAL) + AWAIT
 
 _NO_KWARGS: Final[dict[str, Any]] = {}
+
+
+class Captured(tuple[Any, ...]):
+    """Positional arguments of a call that were encoded before it is made, with those by name."""
+
+    encoded: Encoded
 
 
 class Ended:
@@ -161,10 +174,13 @@ class AsyncDriver(AsyncSending):
                     arguments = None
                     break
             if arguments is None:
-                waits = place is None or not place.is_pooled
-                arguments, transfers, containers = self._encoded(
-                    target, name, args, kwargs, waits=waits
-                )
+                if type(args) is Captured:
+                    arguments, buffers, containers, waits = *args.encoded, False
+                else:
+                    waits = place is None or not place.is_pooled
+                    arguments, buffers, containers = self._encoded(target, name, args, kwargs)
+                if buffers:
+                    transfers = self._send_buffers(buffers, waits=waits)
             if op >= AWAIT and not self._awaits_there:
                 self._awaits_there = True
             self.lane_number = number = -lane.number if self._awaits_there else lane.number
@@ -236,9 +252,7 @@ class AsyncDriver(AsyncSending):
         name: str | None,
         args: tuple[Any, ...],
         kwargs: dict[str, Any] | None,
-        *,
-        waits: bool,
-    ) -> tuple[bytes, list[int] | None, list[Any]]:
+    ) -> Encoded:
         """The payload of arguments of any kind, their buffers, and the containers among them."""
         kwargs = kwargs or _NO_KWARGS
         for argument in (*args, *kwargs.values()):
@@ -248,8 +262,20 @@ class AsyncDriver(AsyncSending):
         payload, buffers = self.codec.encode_call(args, kwargs)
         if buffers or len(payload) > self.largest:
             self._check_size(f"what {name or target} is called with", payload, buffers)
-        transfers = self._send_buffers(buffers, waits=waits) if buffers else None
-        return payload, transfers, containers
+        return payload, buffers, containers
+
+    def captured(
+        self, target: Target, name: str | None, args: tuple[Any, ...], kwargs: dict[str, Any] | None
+    ) -> Captured:
+        """The arguments of a call that is sent later, as they are now.
+
+        Raises:
+            EncodeError: One of them cannot travel.
+        """
+        captured = Captured(args)
+        payload, buffers, containers = self._encoded(target, name, args, kwargs)
+        captured.encoded = payload, [own(buffer) for buffer in buffers], containers
+        return captured
 
     async def _put_behind(self, made: Made, transfers: list[int], seconds: float | None) -> None:
         """Send a call behind its buffers.
