@@ -336,6 +336,27 @@ def test_cancelling_reaches_the_server(served: Any) -> None:
     assert asyncio.run(main()) == expected
 
 
+def test_a_generator_outlives_a_call_that_is_given_up(remote: Any, served: Any) -> None:
+    """Begun in the event loop of the lane that the call holds up, it goes on in another."""
+
+    functions = remote.modules.samplepkg.functions
+
+    async def main() -> list[int]:
+        got = []
+        async for number in served.numbers(20):
+            got.append(number)
+            if number == 5:
+                with remote.timeout(0.1), pytest.raises(wsremote.CallTimeout):
+                    functions.talk_and_sleep(2)
+                assert functions.add(1) == 2
+            if number == 8:
+                # The first lane is free again; one that was left is at its end.
+                await asyncio.sleep(1.5)
+        return got
+
+    assert asyncio.run(main()) == list(range(20))
+
+
 def test_a_group_cancels_its_other_tasks(served: Any) -> None:
     """One fails, the other one's server side is cancelled."""
 

@@ -842,6 +842,47 @@ def test_a_cancelled_task_does_not_wait_for_the_server(run: Run, name: str) -> N
     run(main)
 
 
+def test_a_generator_outlives_a_call_that_is_given_up(run: Run) -> None:
+    """Begun in the lane that the call holds up, it goes on in another. Later that one is again."""
+
+    async def main(session: AsyncSession) -> None:
+        pkg, waiting = session.modules.facing, session.modules.samplepkg.waiting
+        async with wsremote.connect_async(session.url, token="of the tests") as other:
+            watch = other.modules.facing
+
+            async def hold_up(door: str) -> None:
+                task = asyncio.create_task(pkg.wait_in_c(door))
+                await logged(watch, f"{door} begins")
+                await asyncio.sleep(0.1)  # until it is in C code
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+            async def let_go(door: str) -> None:
+                await watch.open_door(door)
+                async with asyncio.timeout(TIMEOUT):
+                    while session._driver._abandoned or session._driver._left:  # noqa: ASYNC110  # no event is set for it
+                        await asyncio.sleep(0.005)
+                # A lane that was left is at its end.
+                await asyncio.sleep(0.1)
+
+            numbers = await waiting.numbers(20)
+            got = [await anext(numbers) for _ in range(5)]
+            await hold_up("first")
+            # In another lane, until the first is free.
+            got += [await anext(numbers) for _ in range(5)]
+            lanes = [session._driver.lane_number]
+            await let_go("first")
+            await hold_up("second")
+            got += [each async for each in numbers]
+            lanes.append(session._driver.lane_number)
+            await watch.open_door("second")
+            assert got == list(range(20))
+            assert lanes == [-2, -1]
+
+    run(main)
+
+
 def test_a_call_that_waits_in_line_is_not_sent(run: Run) -> None:
     """Cancelled in the turn in which it was made, a call never leaves."""
 
@@ -914,6 +955,40 @@ def test_submitted_calls_are_futures(run: Run) -> None:
         assert await session.submit(thing.plus, 1) == 5
         with pytest.raises(TypeError, match="take functions"):
             session.submit(len, [])
+
+    run(main)
+
+
+def test_what_is_submitted_is_sent_as_it_was_then(run: Run) -> None:
+    """Containers and arrays of any size, by position or name; what the call changes comes back."""
+
+    async def main(session: AsyncSession) -> None:
+        pkg = session.modules.facing
+        items, inner = [1, 2], [3]
+        small, large = np.ones(10), np.ones(100_000)
+        futures = [
+            session.submit(session.modules.json.dumps, [items, (inner,)]),
+            session.submit(session.modules.json.dumps, obj={"a": inner}),
+            session.submit(pkg.later, b=items, a=[4]),
+            *(session.submit(pkg.total, array) for array in (small, large)),
+        ]
+        items[0], small[:], large[:] = 10, 2, 2
+        inner.append(4)
+        expected = ["[[1, 2], [[3]]]", '{"a": [3]}', [4, 1, 2], 10, 100_000]
+        assert await asyncio.gather(*futures) == expected
+        given: list[int] = []
+        assert await session.submit(pkg.fill, given) == 1
+        assert given == [0]
+        given = [5]
+        with pytest.raises(wsremote.ChangeConflict):
+            filled = session.submit(pkg.fill, given)
+            given.append(6)
+            await filled
+        assert given == [5, 6]
+        # What is wrong with the arguments, the future says, as in any executor.
+        wrong = session.submit(pkg.add, pkg.add(1), 2)
+        with pytest.raises(TypeError, match="before it is an argument"):
+            await wrong
 
     run(main)
 

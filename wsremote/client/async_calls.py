@@ -196,6 +196,17 @@ class RemoteCall:
             hide_own_frames()
             raise
 
+    def capture(self) -> None:
+        """Take the arguments as they are now, since it is awaited later.
+
+        Raises:
+            EncodeError: One of them cannot travel.
+        """
+        if self._what is not None:
+            driver, op, target, name, args, kwargs, kept = self._what
+            captured = driver.captured(target, name, args, kwargs)
+            self._what = driver, op, target, name, captured, kwargs, kept
+
     def __del__(self) -> None:
         try:
             if self._what is not None:

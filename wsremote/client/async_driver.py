@@ -17,6 +17,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..codec.hiding import hide_own_frames
+from ..codec.ownership import own
 from ..codec.packing import pack_scalars
 from ..codec.scalars import PLAIN_TYPES
 from ..codec.writeback import containers_of
@@ -30,12 +31,18 @@ from .loss import call_name
 from .reporting import warn_too_large
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..codec.values import Buffer
     from ..protocol.messages import Target, Welcome
     from ..transport.connection import SocketConnection
     from ..transport.loop_poller import LoopPoller
     from .async_sending import Made
     from .resuming import Resumer
     from .waiting import Lane
+
+    # The payload of arguments, their buffers, and the containers among them.
+    Encoded = tuple[bytes, Sequence[Buffer], list[Any]]
 
 __all__ = ["AsyncDriver"]
 
@@ -55,6 +62,12 @@ _GET: Final = int(Op.GET)
 _AWAIT_SPECIAL: Final = int(Op.SPECIAL) + AWAIT
 
 _NO_KWARGS: Final[dict[str, Any]] = {}
+
+
+class Captured(tuple[Any, ...]):
+    """Positional arguments of a call that were encoded before it is made, with those by name."""
+
+    encoded: Encoded
 
 
 class Ended:
@@ -107,6 +120,9 @@ class AsyncDriver(AsyncSending):
         # The last call that was given up, until it has ended; whether it runs beside others.
         self._stuck: asyncio.Future[None] | None = None
         self._may_clean_up = False
+        # Lanes that such calls have held up, each with what is done when it is free again. They
+        # are not left: in the loop that one runs there others may go on, and what they hold.
+        self._held_up: list[tuple[Lane, asyncio.Future[None]]] = []
         self._doing: tuple[Target, str | None] | None = None
 
     # ---- a call, in the task that makes it -------------------------------------------
@@ -158,10 +174,13 @@ class AsyncDriver(AsyncSending):
                     arguments = None
                     break
             if arguments is None:
-                waits = place is None or not place.is_pooled
-                arguments, transfers, containers = self._encoded(
-                    target, name, args, kwargs, waits=waits
-                )
+                if type(args) is Captured:
+                    arguments, buffers, containers, waits = *args.encoded, False
+                else:
+                    waits = place is None or not place.is_pooled
+                    arguments, buffers, containers = self._encoded(target, name, args, kwargs)
+                if buffers:
+                    transfers = self._send_buffers(buffers, waits=waits)
             if op >= AWAIT and not self._awaits_there:
                 self._awaits_there = True
             self.lane_number = number = -lane.number if self._awaits_there else lane.number
@@ -233,9 +252,7 @@ class AsyncDriver(AsyncSending):
         name: str | None,
         args: tuple[Any, ...],
         kwargs: dict[str, Any] | None,
-        *,
-        waits: bool,
-    ) -> tuple[bytes, list[int] | None, list[Any]]:
+    ) -> Encoded:
         """The payload of arguments of any kind, their buffers, and the containers among them."""
         kwargs = kwargs or _NO_KWARGS
         for argument in (*args, *kwargs.values()):
@@ -245,8 +262,20 @@ class AsyncDriver(AsyncSending):
         payload, buffers = self.codec.encode_call(args, kwargs)
         if buffers or len(payload) > self.largest:
             self._check_size(f"what {name or target} is called with", payload, buffers)
-        transfers = self._send_buffers(buffers, waits=waits) if buffers else None
-        return payload, transfers, containers
+        return payload, buffers, containers
+
+    def captured(
+        self, target: Target, name: str | None, args: tuple[Any, ...], kwargs: dict[str, Any] | None
+    ) -> Captured:
+        """The arguments of a call that is sent later, as they are now.
+
+        Raises:
+            EncodeError: One of them cannot travel.
+        """
+        captured = Captured(args)
+        payload, buffers, containers = self._encoded(target, name, args, kwargs)
+        captured.encoded = payload, [own(buffer) for buffer in buffers], containers
+        return captured
 
     async def _put_behind(self, made: Made, transfers: list[int], seconds: float | None) -> None:
         """Send a call behind its buffers.
@@ -410,10 +439,27 @@ class AsyncDriver(AsyncSending):
             if self._stuck is stuck:
                 self._stuck = None
                 if not waited.done():
-                    lane = self._lanes.renew()
+                    lane = self._other_lane(waited)
                     self.lane_number = -lane.number if self._awaits_there else lane.number
                     logger.info("= a call that was given up goes on; now lane %d", lane.number)
         return self._lanes.mine
+
+    def _other_lane(self, waited: asyncio.Future[None]) -> Lane:
+        """A lane in place of the one that is held up, until something is done.
+
+        One that was held up before and is not any more, if there is one: so there are never more
+        than calls that hold one up at the same time, and one.
+        """
+        lanes = self._lanes
+        if not self._awaits_there:
+            return lanes.renew()
+        self._held_up.append((lanes.mine, waited))
+        for place, (lane, freed) in enumerate(self._held_up):
+            if freed.done():
+                del self._held_up[place]
+                lanes.mine = lane
+                return lane
+        return lanes.renew()
 
     def _probe(self) -> asyncio.Future[None]:
         """Make a call of the lane that does nothing; gives what ends with it."""

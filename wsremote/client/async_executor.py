@@ -9,7 +9,9 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
 from ..codec.hiding import hide_own_frames
+from ..codec.scalars import PLAIN_TYPES
 from .async_answers import Place, placed
+from .async_calls import RemoteCall
 from .executor import SessionExecutor
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
         AsyncIterator,
         Awaitable,
         Callable,
-        Coroutine,
         Iterable,
         Iterator,
     )
@@ -29,6 +30,8 @@ __all__ = ["AsyncExecutor"]
 
 _AHEAD: Final = 512
 """Calls of `map` that are made before the first of them is asked for."""
+
+_are_plain: Final = PLAIN_TYPES.issuperset
 
 
 class AsyncExecutor:
@@ -51,7 +54,8 @@ class AsyncExecutor:
 
         Args:
             fn: A function, class, method or callable object of the server.
-            args: Its positional arguments. They are sent in the next turn of the loop.
+            args: Its positional arguments. They are sent as they are now, in the next turn of
+                the loop.
             kwargs: Those by name.
 
         Returns:
@@ -68,7 +72,17 @@ class AsyncExecutor:
         if driver.closed_because is not None:
             raise driver._over()
         self._check_remote(fn)
-        made: Coroutine[Any, Any, Any] = fn(*args, **kwargs)
+        made: Any = fn(*args, **kwargs)
+        if type(made) is RemoteCall and not (
+            _are_plain(map(type, args)) and _are_plain(map(type, kwargs.values()))
+        ):
+            # Who submits goes on, and may change what he has given before the loop's next turn.
+            try:
+                made.capture()
+            except Exception as error:
+                # As in any executor: what is wrong with the arguments, the future says.
+                made.close()
+                made = _failed(error)
         context, driver.has_places = copy_context(), True
         context.run(placed.set, Place(driver, None, True))
         task: asyncio.Task[Any] = driver.loop.create_task(made, context=context)
@@ -208,6 +222,19 @@ class AsyncExecutor:
                 task.cancel()
         if wait and self._submitted:
             await asyncio.wait(list(self._submitted))
+
+
+async def _failed(error: Exception) -> Any:
+    """A call that could not be made.
+
+    Raises:
+        Exception: Why.
+    """
+    try:
+        raise error
+    except Exception:
+        hide_own_frames()
+        raise
 
 
 async def _zipped(iterables: tuple[Any, ...]) -> AsyncIterator[tuple[Any, ...]]:

@@ -163,10 +163,26 @@ class Lanes(threading.local):
         self._numbers = numbers
         self._left = left
         self.mine = Lane(next(numbers), left)
+        # Of the thread, too. They are not left: in the loop that one runs there others may go on,
+        # and what they hold.
+        self._held_up: list[Lane] = []
 
     def renew(self) -> Lane:
-        """Give the current thread another lane: its own is held up by a call."""
+        """Give the current thread another lane: its own is held up by a call.
+
+        One that was held up before and is not any more, if there is one: so there are never more
+        than calls that hold one up at the same time, and one.
+        """
         before = self.mine
-        self.mine = Lane(next(self._numbers), self._left)
+        if before.loop is not None:
+            self._held_up.append(before)
+        for lane in self._held_up:
+            if lane.stuck is not None and lane.stuck.acquire(blocking=False):
+                lane.stuck = None
+                self._held_up.remove(lane)
+                self.mine = lane
+                break
+        else:
+            self.mine = Lane(next(self._numbers), self._left)
         self.mine.timeout, self.mine.deferred = before.timeout, before.deferred
         return self.mine
