@@ -73,7 +73,14 @@ class WsRemoteError(Exception):
 
 
 class ConnectionFailed(WsRemoteError, ConnectionError):
-    """No session could be opened. The message says where, why and what to try."""
+    """No session could be opened. The message says where, why and what to try.
+
+    Attributes:
+        is_absent: Whether no server is there now: the connection was refused, or the gateway in
+            front says that it reaches none.
+    """
+
+    is_absent: bool = False
 
 
 class AuthenticationFailed(ConnectionFailed, PermissionError):

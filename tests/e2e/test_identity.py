@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.server
 import re
 import signal
+import threading
 
 import pytest
 from harness import ServedProcess
@@ -114,6 +116,37 @@ def test_a_call_that_waits_for_a_killed_server_ends(
     assert session.closed
     other = names.server("risk")
     assert names.found("risk") == other.url
+
+
+class BadGateway(http.server.BaseHTTPRequestHandler):
+    """A proxy whose server is gone."""
+
+    def do_GET(self) -> None:
+        """Whatever is asked."""
+        self.send_error(502)
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+def test_a_call_that_waits_behind_a_proxy_ends_too(
+    here: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That the proxy answers does not mean that the server is there."""
+    monkeypatch.setattr("wsremote.client.resuming._LEFT_FOR", 0.1)
+    server = here.server("risk")
+    session = here.connect("risk")
+    resumer = session._driver._resumer
+    assert resumer is not None
+    resumer.has_left = lambda: True
+    kill(server)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", server.port), BadGateway) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, args=(0.01,))
+        thread.start()
+        with pytest.raises(SessionLost, match="nothing listens any more"):
+            session.modules.json.dumps(1)
+        proxy.shutdown()
+        thread.join()
 
 
 def test_a_call_waits_as_long_as_somebody_hears_of_the_server(
