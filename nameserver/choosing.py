@@ -9,15 +9,12 @@ Pure: what is random is an argument.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
-
 from wsremote.errors import NameNotFound
+from wsremote.naming.versions import fits, is_specifier
 from wsremote.tree.nearest import nearest
 
 if TYPE_CHECKING:
@@ -38,8 +35,6 @@ _NEUTRAL: Final = 0.5
 
 _MOST_GIVEN: Final = 20_000
 _MOST_SHOWN: Final = 5
-_MOST_VERSION: Final = 200
-"""Characters of a version specifier."""
 
 
 class Given:
@@ -227,44 +222,12 @@ def _place(left: list[tuple[Entry, float]], random: Random, now: float) -> int:
 def _of_version(entries: list[Entry], version: str) -> list[Entry]:
     """Those whose version fits; pre-releases only if no other does, as installers do."""
     asked = version.strip()
-    if not _is_specifier(asked):
+    if not is_specifier(asked):
         # Of versions that are none to Python, `spring-24`, one can be asked for. So what no entry
         # has now is no mistake for certain: its servers may be gone, or not back yet.
         return [entry for entry in entries if entry.record.version == asked]
-    found = [entry for entry in entries if _fits(asked, entry.record.version, False)]
-    return found or [entry for entry in entries if _fits(asked, entry.record.version, True)]
-
-
-def _is_specifier(asked: str) -> bool:
-    try:
-        _specifiers(asked)
-    except InvalidSpecifier:
-        return False
-    return True
-
-
-# A name has few versions, and parsing one takes longer than all else that is done here.
-@functools.lru_cache(maxsize=4096)
-def _fits(asked: str, version: str, prereleases: bool) -> bool:
-    if asked.removeprefix("===") == version:
-        return True
-    specifiers = _specifiers(asked)
-    try:
-        parsed = Version(version)
-    except InvalidVersion:
-        return False
-    return specifiers.contains(parsed, prereleases=prereleases or bool(specifiers.prereleases))
-
-
-@functools.lru_cache(maxsize=1024)
-def _specifiers(asked: str) -> SpecifierSet:
-    """A bare version is that one."""
-    if len(asked) > _MOST_VERSION:
-        raise InvalidSpecifier
-    try:
-        return SpecifierSet(asked)
-    except InvalidSpecifier:
-        return SpecifierSet(f"=={asked}")
+    found = [entry for entry in entries if fits(asked, entry.record.version, False)]
+    return found or [entry for entry in entries if fits(asked, entry.record.version, True)]
 
 
 # ---- what there is instead -----------------------------------------------------------------
@@ -291,7 +254,7 @@ def _why_not(
         there = _some({entry.record.version or "unknown" for entry in tagged})
         asked = (version or "").strip()
         text = f"No server of the name {name!r} has a version {asked[:60]}; there are: {there}."
-        if _is_specifier(asked):
+        if is_specifier(asked):
             return text
         hint = f"{asked[:60]!r} is no version specifier either: write '~=1.2', '>=1,<2' or '1.2.3'."
         return f"{text} {hint}"

@@ -62,6 +62,7 @@ def test_a_server_without_a_name_stands_for_none(names: Names) -> None:
     ("version", "tag", "problem"),
     [
         ("1.2", "gpu", None),
+        ("1.2.1rc1", "gpu", None),
         ("2.0", "gpu", "of version 2.0 by now, and 1.2 was chosen for version='~=1.2'"),
         ("1.2", "cpu", "no longer the tags gpu"),
     ],
