@@ -5,11 +5,23 @@
 
 from __future__ import annotations
 
-from .service import deregister, drain, pin, register, renew, resolve, servers, unpin, watch
+from .service import (
+    deregister,
+    drain,
+    find,
+    pin,
+    register,
+    renew,
+    resolve,
+    servers,
+    unpin,
+    watch,
+)
 
 __all__ = [
     "deregister",
     "drain",
+    "find",
     "pin",
     "register",
     "renew",

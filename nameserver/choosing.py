@@ -9,15 +9,12 @@ Pure: what is random is an argument.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
-
 from wsremote.errors import NameNotFound
+from wsremote.naming.versions import fits, is_specifier
 from wsremote.tree.nearest import nearest
 
 if TYPE_CHECKING:
@@ -38,8 +35,6 @@ _NEUTRAL: Final = 0.5
 
 _MOST_GIVEN: Final = 20_000
 _MOST_SHOWN: Final = 5
-_MOST_VERSION: Final = 200
-"""Characters of a version specifier."""
 
 
 class Given:
@@ -91,8 +86,8 @@ def resolve(
         n: How many.
 
     Raises:
-        NameNotFound: There is none; the message says what there is.
-        ValueError: `version` is no version specifier.
+        NameNotFound: There is none; the message says what there is. It is certain if all that
+            would do drain: else there may be servers that the entries lack.
     """
     chosen = choose(
         view.named(name),
@@ -133,7 +128,8 @@ def choose(
         name: For the message if there is none.
         names: All names, for the same.
         version: A version specifier of Python packages (`~=1.2`, `>=1,<2`); a bare version is
-            that one. Pre-releases are given if they are asked for or nothing else fits.
+            that one, and what is neither (`spring-24`) fits what is equal to it. Pre-releases are
+            given if they are asked for or nothing else fits.
         tags: A server must have all of them.
         zone: Its servers come first.
         own_counts: How often a server was answered since it last reported.
@@ -142,8 +138,8 @@ def choose(
         n: How many, at most; never more than `MOST_CANDIDATES`.
 
     Raises:
-        NameNotFound: There is none; the message says what there is.
-        ValueError: `version` is no version specifier.
+        NameNotFound: There is none; the message says what there is. It is certain if all that
+            would do drain: else there may be servers that the entries lack.
     """
     wanted = frozenset(tags)
     entries = _without_twins(entries)
@@ -151,7 +147,12 @@ def choose(
     fitting = _of_version(tagged, version) if version else tagged
     found = [entry for entry in fitting if entry.state != "draining"]
     if not found:
-        raise NameNotFound(_why_not(name, entries, tagged, fitting, wanted, version, names))
+        # Servers that drain are not to be gone back to: that is why they drain.
+        raise NameNotFound(
+            _why_not(name, entries, tagged, fitting, wanted, version, names),
+            is_certain=bool(fitting),
+            is_known=bool(entries),
+        )
     # From first to last: ready before suspect, with room before full, near before far.
     ranks: list[list[tuple[Entry, float]]] = [[] for _ in range(8)]
     for entry in found:
@@ -221,49 +222,12 @@ def _place(left: list[tuple[Entry, float]], random: Random, now: float) -> int:
 def _of_version(entries: list[Entry], version: str) -> list[Entry]:
     """Those whose version fits; pre-releases only if no other does, as installers do."""
     asked = version.strip()
-    if not _is_specifier(asked):
-        # Of versions that are none to Python, `spring-24`, one can be asked for.
-        found = [entry for entry in entries if entry.record.version == asked]
-        if not found:
-            raise ValueError(
-                f"version: {asked[:60]!r} is no version specifier. Write '~=1.2', '>=1,<2' or"
-                " '1.2.3'."
-            )
-        return found
-    found = [entry for entry in entries if _fits(asked, entry.record.version, False)]
-    return found or [entry for entry in entries if _fits(asked, entry.record.version, True)]
-
-
-def _is_specifier(asked: str) -> bool:
-    try:
-        _specifiers(asked)
-    except InvalidSpecifier:
-        return False
-    return True
-
-
-# A name has few versions, and parsing one takes longer than all else that is done here.
-@functools.lru_cache(maxsize=4096)
-def _fits(asked: str, version: str, prereleases: bool) -> bool:
-    if asked.removeprefix("===") == version:
-        return True
-    specifiers = _specifiers(asked)
-    try:
-        parsed = Version(version)
-    except InvalidVersion:
-        return False
-    return specifiers.contains(parsed, prereleases=prereleases or bool(specifiers.prereleases))
-
-
-@functools.lru_cache(maxsize=1024)
-def _specifiers(asked: str) -> SpecifierSet:
-    """A bare version is that one."""
-    if len(asked) > _MOST_VERSION:
-        raise InvalidSpecifier
-    try:
-        return SpecifierSet(asked)
-    except InvalidSpecifier:
-        return SpecifierSet(f"=={asked}")
+    if not is_specifier(asked):
+        # Of versions that are none to Python, `spring-24`, one can be asked for. So what no entry
+        # has now is no mistake for certain: its servers may be gone, or not back yet.
+        return [entry for entry in entries if entry.record.version == asked]
+    found = [entry for entry in entries if fits(asked, entry.record.version, False)]
+    return found or [entry for entry in entries if fits(asked, entry.record.version, True)]
 
 
 # ---- what there is instead -----------------------------------------------------------------
@@ -288,7 +252,12 @@ def _why_not(
         return f"No server of the name {name!r} has the tags {asked}; there are: {there}."
     if not fitting:
         there = _some({entry.record.version or "unknown" for entry in tagged})
-        return f"No server of the name {name!r} has a version {version}; there are: {there}."
+        asked = (version or "").strip()
+        text = f"No server of the name {name!r} has a version {asked[:60]}; there are: {there}."
+        if is_specifier(asked):
+            return text
+        hint = f"{asked[:60]!r} is no version specifier either: write '~=1.2', '>=1,<2' or '1.2.3'."
+        return f"{text} {hint}"
     which = "The server" if len(fitting) == 1 else f"All {len(fitting)} servers"
     return (
         f"{which} of the name {name!r} that would do"

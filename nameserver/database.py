@@ -1,6 +1,7 @@
 """What the embedded store remembers over restarts, in one SQLite file for this user only.
 
-Pinned entries, an audit of who registered what, and how far the revisions have come. Leases
+Pinned entries, drained servers, an audit of who registered what, and how far the revisions have
+come. Leases
 are not in it: servers register again within one renewal, and a list of servers that
 were there before a restart would be a list of dead ones.
 """
@@ -37,6 +38,9 @@ CREATE TABLE IF NOT EXISTS revisions (
 CREATE TABLE IF NOT EXISTS pins (
     name TEXT NOT NULL, id TEXT NOT NULL, record TEXT NOT NULL, owner TEXT NOT NULL,
     at REAL NOT NULL, PRIMARY KEY (name, id));
+CREATE TABLE IF NOT EXISTS drained (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, id TEXT NOT NULL,
+    UNIQUE (name, id));
 CREATE TABLE IF NOT EXISTS audit (
     number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, event TEXT NOT NULL,
     name TEXT NOT NULL, id TEXT NOT NULL, owner TEXT NOT NULL, detail TEXT NOT NULL);
@@ -151,6 +155,26 @@ class Database:
         """Forget an entry."""
         with self._lock, self._plainly():
             self._connection.execute("DELETE FROM pins WHERE name = ? AND id = ?", (name, id))
+
+    # ---- drained servers -------------------------------------------------------------
+
+    def drained(self) -> list[tuple[str, str]]:
+        """Names and ids of the servers that were drained, the oldest first."""
+        with self._lock, self._plainly():
+            return self._connection.execute(
+                "SELECT name, id FROM drained ORDER BY number"
+            ).fetchall()
+
+    def drain(self, name: str, id: str, draining: bool, most: int) -> None:
+        """Keep that a server was drained, or forget it; the oldest beyond `most` go."""
+        with self._lock, self._plainly(), self._transaction() as connection:
+            connection.execute("DELETE FROM drained WHERE name = ? AND id = ?", (name, id))
+            if draining:
+                connection.execute("INSERT INTO drained (name, id) VALUES (?, ?)", (name, id))
+                connection.execute(
+                    "DELETE FROM drained WHERE number <= (SELECT MAX(number) FROM drained) - ?",
+                    (most,),
+                )
 
     # ---- the audit -------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from .audit import Audit
 from .database import RESERVED, Database, Event
 from .keeper import Keeper
 from .pinned import PinnedFile
-from .registry import Registry
+from .registry import MOST_DRAINED, Registry
 from .store import EVERY, SUSPECT_FOR, TTL, name_taken, not_yet_back
 from .view import View
 
@@ -81,12 +81,15 @@ class MemoryStore:
             first = self._database.reserve(int(wall() * 1000))
             # What `pin` has pinned.
             self._pins = {(pin.name, pin.id): pin for pin in self._database.pins()}
+            drained = self._database.drained()
         except BaseException:
             self._database.close()
             raise
         # Revisions up to here are this registry's alone.
         self._reserved = first + RESERVED
-        self._registry = Registry(first, ttl=ttl, every=every, suspect_for=suspect_for)
+        self._registry = Registry(
+            first, drained=drained, ttl=ttl, every=every, suspect_for=suspect_for
+        )
         self._view = View(first)
         for source, records in ((_PINS, self._pins.values()), *pinned.items()):
             self._set_pinned(source, records)
@@ -256,6 +259,7 @@ class MemoryStore:
         is_news = draining != self._registry.is_drained(name, id)
         self._apply(lambda: self._registry.drain(name, id, draining))
         if is_news:
+            self._database.drain(name, id, draining, MOST_DRAINED)
             self._note("drained" if draining else "undrained", name, id, owner, "")
 
     def _pin(self, record: Record, owner: str) -> None:

@@ -15,7 +15,7 @@ names      sorted set of the keys, all with score 0: the servers of a name are a
 urls       hash: "name url" -> key, to see that a server was started again
 expired    sorted set: key by the millisecond at which its lease ended by itself
 replaced   sorted set: key by the millisecond at which another took its place
-drained    sorted set: key by the millisecond at which `drain` drained it
+drained    sorted set: key by the millisecond at which `drain` drained it, or its lease ended
 audit      list: the latest events, "milliseconds event key owner detail"
 sweeper    string with a time to live: which name server ends leases
 =========  ===========================================================================
@@ -163,6 +163,8 @@ local function finish(key)
     for _, set in ipairs({expiries, suspects, pins, names}) do
         redis.call('ZREM', set, key)
     end
+    -- What was drained is remembered from now on: the server may be back.
+    redis.call('ZADD', drained, 'XX', now, key)
     redis.call('PUBLISH', channel,
         table.concat({revision, previous, 'gone', key, '', '', ''}, '\\n'))
     return revision

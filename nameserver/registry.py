@@ -25,10 +25,13 @@ from .store import EVERY, SUSPECT_FOR, TTL, is_mass_expiry, name_taken
 if TYPE_CHECKING:
     from .records import Kind, Load, Record, State
 
-__all__ = ["MOST_LEASES", "Registry"]
+__all__ = ["MOST_DRAINED", "MOST_LEASES", "Registry"]
 
 MOST_LEASES: Final = 100_000
 """Leases at once, so that a token that leaked cannot fill the memory."""
+
+MOST_DRAINED: Final = 10_000
+"""Drained servers that are known when they register again."""
 
 _MOST_ENDED: Final = 10_000
 """Ended leases of which the reason is known."""
@@ -97,12 +100,14 @@ class Registry:
         ttl: Seconds that a lease lasts.
         every: Seconds after which a server shall renew.
         suspect_for: Seconds that a suspect entry is kept.
+        drained: Names and ids of servers that `drain` has drained before, the oldest first.
     """
 
     def __init__(
         self,
         revision: int = 0,
         *,
+        drained: Iterable[_Key] = (),
         ttl: float = TTL,
         every: float = EVERY,
         suspect_for: float = SUSPECT_FOR,
@@ -119,6 +124,8 @@ class Registry:
         self._lately: OrderedDict[int, float] = OrderedDict()
         # Why the latest leases have ended, for those who still renew them.
         self._ended: OrderedDict[_Key, _Reason] = OrderedDict()
+        # What `drain` has drained last: it outlasts the leases, for an operator drains a server.
+        self._drained: OrderedDict[_Key, None] = OrderedDict.fromkeys(drained)
         # No lease ends before.
         self._excused = -float("inf")
         # Pinned records by source, and what is published of them.
@@ -181,7 +188,7 @@ class Registry:
         if old is not None:
             self._forget(old)
         lease = _Lease(record, owner, self.revision + 1, wall, wall, now + self.ttl)
-        lease.drained = old is not None and old.drained
+        lease.drained = lease.key in self._drained
         self._keep(lease)
         changes.append(self._publish(lease, "registered" if old is None else "changed"))
         return Lease(lease.fence, self.ttl, self._every), changes
@@ -252,6 +259,11 @@ class Registry:
             why = "is pinned: unpin it instead" if (name, id) in self._pinned else "is not there"
             raise NameNotFound(f"The server {id!r} of the name {name!r} {why}.")
         lease.drained = draining
+        self._drained.pop(lease.key, None)
+        if draining:
+            self._drained[lease.key] = None
+            if len(self._drained) > MOST_DRAINED:
+                self._drained.popitem(last=False)
         return self._publish_state(lease)
 
     def expire(self, now: float) -> list[Change]:

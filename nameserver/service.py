@@ -40,6 +40,7 @@ __all__ = [
     "checked_renewal",
     "deregister",
     "drain",
+    "find",
     "pin",
     "register",
     "renew",
@@ -54,7 +55,8 @@ __all__ = [
 logger = logging.getLogger("wsremote.nameserver")
 
 SERVED: Final = (
-    "deregister", "drain", "pin", "register", "renew", "resolve", "servers", "unpin", "watch",
+    "deregister", "drain", "find", "pin", "register", "renew", "resolve", "servers", "unpin",
+    "watch",
 )  # fmt: skip
 """The functions of this module that clients may call."""
 
@@ -224,12 +226,35 @@ class Service:
                 n=n,
             )
         except NameNotFound as error:
-            # One that drains is not to be gone back to: that is why it drains.
-            drains = any(each.state == "draining" for each in self.store.view.named(name))
-            if unsure is None or drains:
-                raise
-            text = f"{error} That is not certain: {unsure.rstrip('.')}."
-            raise NameNotFound(text, is_certain=False) from None
+            raise _with_doubt(error, unsure) from None
+
+    def find(self, name: str, url: str) -> Entry:
+        """The entry at a URL, whatever its state.
+
+        Raises:
+            NameNotFound: There is none; as for `resolve`.
+        """
+        unsure = self.store.look(name)
+        for entry in self.store.view.named(name):
+            if url in entry.record.urls:
+                return entry
+        missing = NameNotFound(f"No server of the name {name!r} is at {url}.", is_certain=False)
+        raise _with_doubt(missing, unsure)
+
+
+def _with_doubt(error: NameNotFound, unsure: str | None) -> NameNotFound:
+    """What a client is told that finds nothing.
+
+    Args:
+        error: What the view gives; certain already if it is of what stands in the view.
+        unsure: Why the view may lack something.
+    """
+    if unsure is None:
+        return NameNotFound(str(error), is_certain=True, is_known=error.is_known)
+    if error.is_certain:
+        return error
+    text = f"{error} That is not certain: {unsure.rstrip('.')}."
+    return NameNotFound(text, is_certain=False, is_known=error.is_known)
 
 
 _service: Service | None = None
@@ -368,6 +393,18 @@ def resolve(
     chosen = service.resolve(name, version, tuple(tags), zone, n)
     now = time.time()
     return [entry.to_wire(now) for entry in chosen]
+
+
+def find(name: str, url: str) -> dict[str, Any]:
+    """The server of a name that is at a URL, also if it takes no new sessions.
+
+    Raises:
+        NameNotFound: There is none; `is_certain` as for `resolve`.
+        ValueError: A value is wrong.
+    """
+    service = _running("find")
+    check_name(name)
+    return service.find(name, normal_url(url)).to_wire(time.time())
 
 
 def servers(prefix: str = "") -> list[dict[str, Any]]:

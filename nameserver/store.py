@@ -98,7 +98,7 @@ class Store(Protocol):
 
         Of the same name and owner, the entry with the same id, or with one of its URLs, is
         replaced: the server was started again, and the old lease is over at once. An entry of the
-        same id stays drained if `drain` had done that.
+        same id stays drained if `drain` had done that, also after its lease has ended.
 
         Args:
             record: What the server says of itself.
@@ -128,6 +128,8 @@ class Store(Protocol):
 
     def drain(self, name: str, id: str, draining: bool, owner: str) -> None:
         """Send no more sessions to a server, or again. It lasts as long as the server's id.
+
+        So it outlasts leases, and restarts of the name server if the store has a file or Redis.
 
         Args:
             name: Of the service.

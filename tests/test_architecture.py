@@ -29,7 +29,7 @@ CONFINED = {
     "websockets": ["wsremote.transport"],
     "msgpack": ["wsremote.codec"],
     "cloudpickle": ["wsremote.codec.pickling"],
-    "packaging": ["nameserver.choosing"],
+    "packaging": ["wsremote.naming.versions"],
     "click": ["wsremote.cli", "nameserver.cli"],
     "IPython": ["wsremote.client.notebook"],
     "prometheus_client": ["nameserver.metrics"],

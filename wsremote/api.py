@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .client.async_session import in_thread, open_async
 from .client.bounds import Bounds
-from .client.connecting import Connecting
+from .client.connecting import Connecting, log_kept
 from .client.session import Session
 from .errors import AuthenticationFailed, ConnectionFailed
 from .naming.lookup import all_servers
@@ -86,8 +86,8 @@ def connect(
     Raises:
         NameNotFound: No server has the name, or none that has it is what was asked for.
         ConnectionFailed: There is no session; the text says why and what to do.
-        ValueError: A bound is no sensible number of bytes, `version` none that makes sense, or
-            a URL was given together with what chooses among the servers of a name.
+        ValueError: A bound is no sensible number of bytes, `version` or a tag is too long, or a URL
+            was given together with what chooses among the servers of a name.
     """
     place, token = _where(
         name_or_url, token, nameserver, nameserver_token, version, tags, zone, "connect"
@@ -98,10 +98,9 @@ def connect(
     with _looking:
         opening = _opening.setdefault(key, threading.Lock())
     with opening:
-        session = _sessions.get(key)
+        session = None if new else _sessions.get(key)
         if (
-            new
-            or session is None
+            session is None
             or session.closed
             or (
                 isinstance(place, Named)
@@ -109,12 +108,21 @@ def connect(
                 and place.is_over(session.url, ssl_context, timeout)
             )
         ):
-            if isinstance(place, Named):
-                opened = place.open(token, ssl_context=ssl_context, timeout=timeout, bounds=bounds)
-            else:
-                opened = Session(
-                    place, token, ssl_context=ssl_context, timeout=timeout, bounds=bounds
-                )
+            try:
+                if isinstance(place, Named):
+                    opened = place.open(
+                        token, ssl_context=ssl_context, timeout=timeout, bounds=bounds
+                    )
+                else:
+                    opened = Session(
+                        place, token, ssl_context=ssl_context, timeout=timeout, bounds=bounds
+                    )
+            except ConnectionFailed as error:
+                if session is None or session.closed:
+                    raise
+                # Its server may still be there, cut off from the name servers.
+                log_kept(session.url, error)
+                return session
             known = _sessions.get(key)
             if not new or known is None or known.closed:
                 _sessions[key] = opened
@@ -165,8 +173,8 @@ def connect_async(
     Raises:
         NameNotFound: No server has the name, or none that has it is what was asked for.
         ConnectionFailed: There is no session; the text says why and what to do.
-        ValueError: A bound is no sensible number of bytes, `version` none that makes sense, or
-            a URL was given together with what chooses among the servers of a name.
+        ValueError: A bound is no sensible number of bytes, `version` or a tag is too long, or a URL
+            was given together with what chooses among the servers of a name.
     """
     bounds = Bounds(max_result, max_transfer_size)
     bounds.check()

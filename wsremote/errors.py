@@ -73,7 +73,14 @@ class WsRemoteError(Exception):
 
 
 class ConnectionFailed(WsRemoteError, ConnectionError):
-    """No session could be opened. The message says where, why and what to try."""
+    """No session could be opened. The message says where, why and what to try.
+
+    Attributes:
+        is_absent: Whether no server is there now: the connection was refused, or the gateway in
+            front says that it reaches none.
+    """
+
+    is_absent: bool = False
 
 
 class AuthenticationFailed(ConnectionFailed, PermissionError):
@@ -92,11 +99,17 @@ class NameNotFound(ConnectionFailed, LookupError):
     Attributes:
         is_certain: False if the name server may not have heard of the server yet: it has just been
             started, or cannot read its store.
+        is_known: Whether the name has servers, none of which is what was asked for, or all of
+            which drain.
     """
 
-    def __init__(self, text: str, is_certain: bool = True) -> None:
+    # Of the class too: a name server of an older version says nothing of it.
+    is_known: bool = False
+
+    def __init__(self, text: str, is_certain: bool = True, is_known: bool = False) -> None:
         super().__init__(text)
         self.is_certain = is_certain
+        self.is_known = is_known
 
 
 class ConnectionLost(WsRemoteError, ConnectionError):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import http.server
 import re
+import signal
+import threading
 
 import pytest
 from harness import ServedProcess
 from named import LOOKS_UP, REGISTERS, Names, kill
 
 import wsremote
-from wsremote.errors import ConnectionFailed, SessionLost
+from wsremote.client.async_session import AsyncSession
+from wsremote.client.session import Session
+from wsremote.errors import ConnectionFailed, NameNotFound, SessionLost
 
 
 @pytest.fixture
@@ -57,6 +62,7 @@ def test_a_server_without_a_name_stands_for_none(names: Names) -> None:
     ("version", "tag", "problem"),
     [
         ("1.2", "gpu", None),
+        ("1.2.1rc1", "gpu", None),
         ("2.0", "gpu", "of version 2.0 by now, and 1.2 was chosen for version='~=1.2'"),
         ("1.2", "cpu", "no longer the tags gpu"),
     ],
@@ -113,6 +119,37 @@ def test_a_call_that_waits_for_a_killed_server_ends(
     assert names.found("risk") == other.url
 
 
+class BadGateway(http.server.BaseHTTPRequestHandler):
+    """A proxy whose server is gone."""
+
+    def do_GET(self) -> None:
+        """Whatever is asked."""
+        self.send_error(502)
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+def test_a_call_that_waits_behind_a_proxy_ends_too(
+    here: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That the proxy answers does not mean that the server is there."""
+    monkeypatch.setattr("wsremote.client.resuming._LEFT_FOR", 0.1)
+    server = here.server("risk")
+    session = here.connect("risk")
+    resumer = session._driver._resumer
+    assert resumer is not None
+    resumer.has_left = lambda: True
+    kill(server)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", server.port), BadGateway) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, args=(0.01,))
+        thread.start()
+        with pytest.raises(SessionLost, match="nothing listens any more"):
+            session.modules.json.dumps(1)
+        proxy.shutdown()
+        thread.join()
+
+
 def test_a_call_waits_as_long_as_somebody_hears_of_the_server(
     names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,3 +173,67 @@ def test_a_call_waits_as_long_as_somebody_hears_of_the_server(
     while len(asked) < count + 3:
         session._driver._resumer.hurry()
     assert not any(asked) and not waiting.done() and not session.closed
+
+
+def test_a_name_server_that_was_just_started_has_no_session_dropped(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has not heard of the server yet, which lives: the connect cell gives the same session."""
+    nameserver = names.nameserver()
+    server = names.server("risk")
+    session = wsremote.connect("risk", token=LOOKS_UP, nameserver=names.url)
+    # It cannot register again.
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        kill(nameserver)
+        names.nameservers.clear()
+        names.nameserver(port=nameserver.port)
+        assert not names.listed()
+        monkeypatch.setattr(Session, "connected", False)
+        resumer = session._driver._resumer
+        assert resumer is not None and resumer.has_left is not None
+        assert not resumer.has_left()
+        assert wsremote.connect("risk", token=LOOKS_UP, nameserver=names.url) is session
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+    session.close()
+
+
+@pytest.fixture
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on: no connection is there, and name servers are certain that no server is."""
+
+    def look_up(*_: object, **__: object) -> None:
+        raise NameNotFound("no risk here")
+
+    monkeypatch.setattr("wsremote.naming.reaching.is_gone", lambda *_, **__: True)
+    monkeypatch.setattr("wsremote.naming.reaching.look_up", look_up)
+    for each in (Session, AsyncSession):
+        monkeypatch.setattr(each, "connected", False)
+
+
+def test_a_session_is_kept_if_there_is_no_other(
+    here: Names, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its server may be cut off from the name servers only. What is closed is not given."""
+    here.server("risk")
+    session = wsremote.connect("risk", token=LOOKS_UP, nameserver=here.url)
+    request.getfixturevalue("forgotten")
+    assert wsremote.connect("risk", token=LOOKS_UP, nameserver=here.url) is session
+    assert f"{session.url} is kept, and waits for its server: no risk here" in caplog.text
+    with pytest.raises(NameNotFound):
+        here.connect("risk")
+    session.close()
+    with pytest.raises(NameNotFound):
+        wsremote.connect("risk", token=LOOKS_UP, nameserver=here.url)
+
+
+async def test_so_is_one_in_a_loop(here: Names, request: pytest.FixtureRequest) -> None:
+    """As long as it is not closed."""
+    here.server("risk")
+    session = await wsremote.connect_async("risk", token=LOOKS_UP, nameserver=here.url)
+    request.getfixturevalue("forgotten")
+    assert await wsremote.connect_async("risk", token=LOOKS_UP, nameserver=here.url) is session
+    await session.close()
+    with pytest.raises(NameNotFound):
+        await wsremote.connect_async("risk", token=LOOKS_UP, nameserver=here.url)

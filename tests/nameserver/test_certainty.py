@@ -42,6 +42,46 @@ def test_a_client_is_told_that_it_is_not_certain(running: InProcess, ask: Ask) -
     assert "certain" not in str(caught.value)
 
 
+def test_servers_that_are_known_are_certain_if_they_drain(running: InProcess, ask: Ask) -> None:
+    """Not which versions there are: another may not be back yet. Both is told to the client."""
+    ask(RISK).register(a_record())
+    ask(RISK).drain("risk", a_record()["id"])
+    for asked, is_certain, is_known in (
+        (("risk",), True, True),
+        (("risk", "~=9.0"), False, True),
+        (("risk", "spring-24"), False, True),
+        (("nobody",), False, False),
+    ):
+        with pytest.raises(NameNotFound) as caught:
+            ask(LOOKING).resolve(*asked)
+        assert (caught.value.is_certain, caught.value.is_known) == (is_certain, is_known)
+    running.store._missed = "long ago", running.store._now() - 60
+    with pytest.raises(NameNotFound) as caught:
+        ask(LOOKING).resolve("risk", "~=9.0")
+    assert caught.value.is_certain and caught.value.is_known
+
+
+def test_a_server_is_found_by_its_url_whatever_its_state(running: InProcess, ask: Ask) -> None:
+    """That none is there is certain when all had time to register."""
+    ask(RISK).register(a_record())
+    (url,) = a_record()["urls"]
+    ask(RISK).drain("risk", a_record()["id"])
+    assert ask(LOOKING).find("risk", url)["state"] == "draining"
+    missing = (("risk", "ws://10.0.0.1:2"), ("nobody", url))
+    for asked in missing:
+        with pytest.raises(NameNotFound, match=r"is at ws://.*not certain: this name") as caught:
+            ask(LOOKING).find(*asked)
+        assert caught.value.is_certain is False
+    running.store._missed = "long ago", running.store._now() - 60
+    for asked in missing:
+        with pytest.raises(NameNotFound) as caught:
+            ask(LOOKING).find(*asked)
+        assert caught.value.is_certain is True
+    for name, place in (("risk", "mailto:x"), ("risk", 7), ("no name", url)):
+        with pytest.raises(ValueError, match=r"name: |url: "):
+            ask(LOOKING).find(name, place)
+
+
 # ---- the store in memory -----------------------------------------------------------------
 
 

@@ -302,6 +302,19 @@ def test_lookups_go_on_while_redis_is_gone(
     assert levels == [logging.ERROR, logging.WARNING]
 
 
+def test_a_server_drained_long_ago_that_falls_silent_stays_drained(tmp_path: Path) -> None:
+    """What is remembered for a day is remembered from the end of the lease on."""
+    stage = RedisStage(tmp_path)
+    key, name = f"risk/{number_of(1)}", EXPIRIES.replace("expiries", "drained")
+    stage.store.register(record(), "me")
+    stage.store.drain("risk", number_of(1), True, "me")
+    stage.redis.ask("ZADD", name, "XX", "1", key)
+    eventually(stage.store, lambda: not stage.store.view.named("risk"))
+    stage.store.register(record(), "me")
+    eventually(stage.store, lambda: states(stage.store) == {"risk": "draining"})
+    stage.close()
+
+
 def test_a_redis_that_comes_back_empty_is_given_what_was_known(
     stage: RedisStage, store: RedisStore, other: RedisStore
 ) -> None:

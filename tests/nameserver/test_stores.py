@@ -229,6 +229,26 @@ def test_a_server_that_registers_again_stays_drained(store: Store) -> None:
     eventually(store, lambda: ids(store) == [2] and the(store).state == "ready")
 
 
+def test_a_drained_server_stays_drained_when_its_lease_has_ended(stage: Stage) -> None:
+    """It was cut off, or the name server was: that ends no drain. Another id is another server."""
+    for server in (1, 2):
+        stage.store.register(record(server=server), "me")
+        stage.store.drain("risk", number_of(server), True, "me")
+    stage.store.drain("risk", number_of(2), False, "me")
+    stage.pass_time(1.5)
+    stage.restart()
+    assert not stage.store.view.named("risk")
+    for server in (1, 2, 3):
+        stage.store.register(record(server=server), "me")
+    states = {each.record.id: each.state for each in stage.store.view.named("risk")}
+    expected = ["draining", "ready", "ready"]
+    assert states == {number_of(n): state for n, state in enumerate(expected, 1)}
+    lease = stage.store.register(record(server=1), "me")
+    stage.store.renew("risk", number_of(1), lease.fence, IDLE, "ready")
+    stage.store.drain("risk", number_of(1), False, "me")
+    assert stage.store.view.get("risk", number_of(1)).state == "ready"  # type: ignore[union-attr]
+
+
 def test_what_is_not_registered_cannot_be_drained(store: Store) -> None:
     """Silence would be taken for success."""
     with pytest.raises(NameNotFound, match="risk"):

@@ -161,6 +161,12 @@ def resolve(name, version=None, tags=(), zone="", n=3):
 
 servers = resolve
 
+def find(name, url):
+    for server in resolve(name):
+        if url in server["urls"]:
+            return server
+    raise wsremote.errors.NameNotFound("it is not there")
+
 def told():
     # The answer that is written while this waits.
     go = Path(os.environ["ANSWER"] + ".go")

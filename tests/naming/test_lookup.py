@@ -9,7 +9,7 @@ import pytest
 
 from wsremote.errors import AuthenticationFailed, ConnectionFailed, NameNotFound
 from wsremote.naming.information import ServerInfo
-from wsremote.naming.lookup import all_servers, look_up
+from wsremote.naming.lookup import all_servers, is_gone, look_up
 from wsremote.naming.names import Wanted
 from wsremote.naming.remembered import Remembered
 
@@ -101,6 +101,49 @@ def test_one_of_them_that_is_certain_is_enough(memory: Remembered, registry: Reg
     with pytest.raises(NameNotFound) as caught:
         found(memory)
     assert caught.value.is_certain
+
+
+DRAINING = NameNotFound("the only one drains", is_known=True)
+DOUBTED = NameNotFound("has only 1.1, it seems", is_certain=False, is_known=True)
+
+
+@pytest.mark.parametrize("down", [A, B])
+def test_what_is_said_of_servers_that_are_known_is_certain(
+    memory: Remembered, registry: Registry, down: str
+) -> None:
+    """Whoever else is down: a server that drains is not gone back to."""
+    found(memory)
+    registry.down.add(down)
+    registry.raising["resolve"] = [DRAINING]
+    with pytest.raises(NameNotFound, match=r"^the only one drains; nobody at") as caught:
+        found(memory)
+    assert caught.value.is_certain and caught.value.is_known
+    registry.raising["resolve"] = [DOUBTED]
+    assert found(memory) == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ([NameNotFound("no risk here")] * 2, True),
+        ([UNSURE, NameNotFound("no risk here")], True),
+        ([NameNotFound("no risk here"), ConnectionFailed("another is down")], True),
+        ([NameNotFound("no risk here")], False),
+        ([UNSURE, UNSURE], False),
+        ([UNSURE, ConnectionFailed("another is down")], False),
+        ([ConnectionFailed("has no such function")] * 2, False),
+        ([ValueError("no url")], False),
+        ([], False),
+    ],
+)
+def test_a_server_is_gone_if_one_is_certain_and_none_knows_it(
+    registry: Registry, said: list[Exception], expected: bool
+) -> None:
+    """That a name server which was just started has not heard of it says nothing."""
+    registry.raising["find"] = list(said)
+    registry.answers["find"] = lambda name, url: SERVER
+    assert is_gone("risk", "ws://s:1", NAMESERVERS, ssl_context=None, timeout=5.0) is expected
+    assert registry.calls[0] == (A, "find", ("risk", "ws://s:1"))
 
 
 def test_what_is_not_found_is_not_remembered(memory: Remembered, registry: Registry) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import trustme
+from redis_server import free_port
 from websockets.http11 import Request
 from websockets.protocol import State
 
@@ -570,3 +571,33 @@ def test_a_host_that_does_not_exist() -> None:
     assert caught.value.strerror is not None
     assert caught.value.strerror.startswith("There is no host 'no-such-host.invalid' to listen at")
     assert caught.value.strerror.endswith("Give an address of this machine with --host.")
+
+
+@pytest.mark.parametrize(
+    ("head", "is_absent"),
+    [
+        (b"HTTP/1.1 502 Bad Gateway", True),
+        (b"HTTP/1.1 503 Service Unavailable", True),
+        (b"HTTP/1.1 504 Gateway Timeout", True),
+        (b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5", False),
+        (b"HTTP/1.1 404 Not Found", False),
+    ],
+)
+def test_a_gateway_may_say_that_no_server_is_there(head: bytes, is_absent: bool) -> None:
+    """As a refused connection does; a server that is full says when to try again."""
+    with listening(saying(head + b"\r\nContent-Length: 0\r\n\r\n")) as port:
+        with pytest.raises(ConnectionFailed) as caught:
+            open_connection(f"ws://127.0.0.1:{port}")
+    assert caught.value.is_absent is is_absent
+    assert ("The proxy at " in str(caught.value)) is is_absent
+
+
+def test_a_refused_connection_says_so_too() -> None:
+    """Not one that is not answered."""
+    with listening(saying(b"")) as port:
+        with pytest.raises(ConnectionFailed) as caught:
+            open_connection(f"ws://127.0.0.1:{port}")
+    assert not caught.value.is_absent
+    with pytest.raises(ConnectionFailed, match="Nothing listens") as caught:
+        open_connection(f"ws://127.0.0.1:{free_port()}")
+    assert caught.value.is_absent

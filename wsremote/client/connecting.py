@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import weakref
 from typing import TYPE_CHECKING, Any
+
+from ..errors import ConnectionFailed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Hashable
@@ -13,7 +16,9 @@ if TYPE_CHECKING:
 
     from .async_session import AsyncSession
 
-__all__ = ["Connecting"]
+__all__ = ["Connecting", "log_kept"]
+
+logger = logging.getLogger("wsremote.client")
 
 # The live sessions of each event loop, and who opens one.
 _async_sessions: weakref.WeakKeyDictionary[
@@ -73,13 +78,26 @@ class Connecting:
         async with contextlib.nullcontext() if new else lock:
             session = live.get(self._key)
             if new or session is None or not await self._is_useful(session):
-                session = await self._opener()
+                try:
+                    opened = await self._opener()
+                except ConnectionFailed as error:
+                    if new or session is None or session.closed:
+                        raise
+                    # Its server may still be there, cut off from the name servers.
+                    log_kept(session.url, error)
+                    return session
                 known = live.get(self._key)
                 if not new or known is None or known.closed:
-                    live[self._key] = session
+                    live[self._key] = opened
+                return opened
         return session
 
     async def _is_useful(self, session: AsyncSession) -> bool:
         if session.closed:
             return False
         return session.connected or not await self._is_over(session)
+
+
+def log_kept(url: str, error: ConnectionFailed) -> None:
+    """Say that a session without a connection is given again, since there is no other."""
+    logger.warning("! the session at %s is kept, and waits for its server: %s", url, error)

@@ -172,12 +172,13 @@ class Resumer:
                 return
 
     def _is_dead(self, error: Exception) -> bool:
-        """Whether the server has ended: nothing listens there, and nobody has heard of it since.
+        """Whether the server has ended: nothing is there, and nobody has heard of it since.
 
         A server that is silent may be back, with its sessions.
         """
         now = time.monotonic()
-        if self.has_left is None or not isinstance(error.__cause__, ConnectionRefusedError):
+        is_absent = isinstance(error, ConnectionFailed) and error.is_absent
+        if self.has_left is None or not is_absent:
             self._left_since = math.inf
         elif now - self._asked_at >= _LEFT_FOR / 4:
             has_left, self._asked_at = self.has_left(), now

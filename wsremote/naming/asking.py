@@ -197,7 +197,7 @@ class NameServer:
 def _known(error: NameNotFound | NameTaken | NameRefused) -> WsRemoteError:
     """The same error, with nothing in it but plain text."""
     if isinstance(error, NameNotFound):
-        return NameNotFound(_told(error), error.is_certain is True)
+        return NameNotFound(_told(error), error.is_certain is True, error.is_known is True)
     return NameTaken(_told(error)) if isinstance(error, NameTaken) else NameRefused(_told(error))
 
 

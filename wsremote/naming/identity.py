@@ -59,7 +59,8 @@ class Identity(NamedTuple):
 def mismatch(said: Mapping[str, Any], record: ServerInfo, wanted: Wanted) -> str | None:
     """Why a server is not the one that was looked for, in words for the user; None if it is.
 
-    One that was started again is, if it still is what was asked for.
+    One that was started again is, if it still is what was asked for: also with another version,
+    where that fits.
 
     Args:
         said: What the server says of itself.
@@ -78,7 +79,7 @@ def mismatch(said: Mapping[str, Any], record: ServerInfo, wanted: Wanted) -> str
         return f"the server there is that of {_shown(name)}, not of {wanted.name}: {late}"
     if id == record.id:
         return None
-    if wanted.version and version != record.version:
+    if wanted.version and version != record.version and not _is_wanted(wanted.version, version):
         return (
             f"the server there is of version {_shown(version)} by now, and {record.version} was"
             f" chosen for version={wanted.version!r}: {late}"
@@ -87,6 +88,14 @@ def mismatch(said: Mapping[str, Any], record: ServerInfo, wanted: Wanted) -> str
     if missing:
         return f"the server there has no longer the tags {', '.join(sorted(missing))}: {late}"
     return None
+
+
+def _is_wanted(asked: str, version: object) -> bool:
+    # Only here: it takes 6 ms to import, and few clients ever come here.
+    from .versions import fits
+
+    # A pre-release may be all that there was; the name server is the one to know.
+    return type(version) is str and fits(asked.strip(), version, prereleases=True)
 
 
 def _list(value: object) -> list[Any]:

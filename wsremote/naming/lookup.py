@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .nameservers import NameServers
     from .remembered import Answer
 
-__all__ = ["CANDIDATES", "Found", "all_servers", "look_up", "servers_of"]
+__all__ = ["CANDIDATES", "Found", "all_servers", "is_gone", "look_up", "servers_of"]
 
 logger = logging.getLogger("wsremote.naming")
 
@@ -67,7 +67,7 @@ def look_up(
         NameNotFound: There is no such server.
         AuthenticationFailed: The name servers do not take the token.
         ConnectionFailed: No name server answers, and none has before.
-        ValueError: The version is none that makes sense.
+        ValueError: The version or a tag is too long.
     """
     remembered = remembered or Remembered.default()
     known = remembered.recall(nameservers.urls, wanted)
@@ -128,6 +128,40 @@ def all_servers(
     return sorted(found, key=lambda each: (each.name, -each.age, each.urls))
 
 
+def is_gone(
+    name: str,
+    url: str,
+    nameservers: NameServers,
+    *,
+    ssl_context: ssl.SSLContext | None,
+    timeout: float,
+) -> bool:
+    """Whether no server of a name is at a URL any more, and a name server is certain of that.
+
+    Args:
+        name: Of the service.
+        url: Where a server of it was.
+        nameservers: Where to ask, one after the other.
+        ssl_context: What to trust with `wss://`; None for the system's authorities.
+        timeout: Seconds for all of it.
+    """
+    said: list[NameNotFound] = []
+
+    def ask(server: NameServer, seconds: float) -> None:
+        try:
+            server.call("find", name, url, timeout=seconds)
+        except NameNotFound as error:
+            said.append(error)
+            raise
+
+    try:
+        _ask_all(nameservers, ask, ssl_context=ssl_context, timeout=timeout)
+    except (ConnectionFailed, ValueError):
+        # One that knows is enough: the others may be down for as long as the server is.
+        return any(error.is_certain for error in said)
+    return False
+
+
 def _ask_all(
     nameservers: NameServers,
     question: Callable[[NameServer, float], T],
@@ -138,7 +172,8 @@ def _ask_all(
     """What the first name server that answers says, the last good one being asked first.
 
     That a name is not found only counts if none of the others has it: one that was just started
-    may not know it yet. And it is certain only if one knows all servers, and all were heard.
+    may not know it yet. And it is certain only if one knows all servers, and all were heard; but
+    what it says of servers that it knows (they drain, say) is, whoever else is down.
 
     Args:
         nameservers: Where to ask.
@@ -183,8 +218,11 @@ def _the_one(failures: Sequence[ConnectionFailed]) -> ConnectionFailed:
         if said and (kind is NameNotFound or not others):
             texts = "; ".join(dict.fromkeys(map(str, [*said[:1], *others])))
             if kind is NameNotFound:
-                knows = any(isinstance(error, NameNotFound) and error.is_certain for error in said)
-                return NameNotFound(texts, is_certain=knows and not others)
+                sure = [each for each in said if isinstance(each, NameNotFound) and each.is_certain]
+                knows = [each for each in sure if each.is_known]
+                texts = "; ".join(dict.fromkeys(map(str, [*(knows or said)[:1], *others])))
+                is_certain = bool(knows or (sure and not others))
+                return NameNotFound(texts, is_certain, is_known=bool(knows))
             return AuthenticationFailed(texts)
     return ConnectionFailed(" ".join(f"{str(error).rstrip('.')};" for error in failures)[:-1])
 

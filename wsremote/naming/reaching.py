@@ -18,7 +18,7 @@ from ..errors import (
 )
 from ..printable import printable
 from .identity import mismatch
-from .lookup import CANDIDATES, Found, all_servers, look_up
+from .lookup import CANDIDATES, Found, is_gone, look_up
 
 if TYPE_CHECKING:
     import ssl
@@ -252,23 +252,22 @@ class Named:
         if not self.has_left(url, ssl_context, timeout):
             return False
         logger.warning(
-            "! %s: the session at %s has no connection, and there is no server of that name any"
-            " more: another session is opened",
+            "! %s: the session at %s has no connection, and no server of that name is there any"
+            " more: another one is looked for",
             self.wanted.name,
             url,
         )
         return True
 
     def has_left(self, url: str, ssl_context: ssl.SSLContext | None, timeout: float) -> bool:
-        """Whether the name servers say that no server of the name is at this URL any more.
+        """Whether the name servers are certain that no server of the name is at this URL any more.
 
         Asked for a session that has no connection: its server may be gone for ever, or come back.
         """
-        name = self.wanted.name
-        try:
-            servers = all_servers(
-                name, self.nameservers, ssl_context=ssl_context, timeout=timeout / 2
-            )
-        except ConnectionFailed:
-            return False
-        return not any(each.name == name and url in each.urls for each in servers)
+        return is_gone(
+            self.wanted.name,
+            url,
+            self.nameservers,
+            ssl_context=ssl_context,
+            timeout=timeout / 2,
+        )

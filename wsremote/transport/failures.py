@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..errors import AuthenticationFailed, ConnectionFailed
 from ..printable import printable
@@ -31,6 +31,9 @@ __all__ = [
     "unknown_host",
 ]
 
+_NONE_BEHIND: Final = (502, 503, 504)
+"""HTTP statuses of a gateway that reaches no server behind it."""
+
 # ---- TCP -----------------------------------------------------------------------------
 
 
@@ -45,10 +48,12 @@ def unknown_host(server: ServerUrl, error: socket.gaierror) -> ConnectionFailed:
 def not_reached(server: ServerUrl, failures: Sequence[OSError], timeout: float) -> ConnectionFailed:
     """No address of the host took a connection: the most telling of what they have said."""
     if any(isinstance(failure, ConnectionRefusedError) for failure in failures):
-        return ConnectionFailed(
+        refused = ConnectionFailed(
             f"Nothing listens at {server} (connection refused). Is 'wsremote serve' running"
             " there, on that port?"
         )
+        refused.is_absent = isinstance(failures[-1], ConnectionRefusedError)
+        return refused
     if any(isinstance(failure, TimeoutError) for failure in failures):
         return ConnectionFailed(
             f"{server} did not answer within {timeout:g} s. Is the machine up, and does a firewall"
@@ -162,12 +167,20 @@ def rejected(server: ServerUrl, protocol: ClientProtocol) -> ConnectionFailed:
         return ConnectionFailed(
             f"{server} redirects to {place} ({status}). Connect to the wsremote server itself."
         )
+    # A server that is full says so with 503 itself, and when to try again.
+    is_absent = response.status_code in _NONE_BEHIND and "Retry-After" not in response.headers
     if words:
-        return ConnectionFailed(f"{server} refused the WebSocket ({status}).{words}")
-    return ConnectionFailed(
-        f"What listens at {server} is a web server, no wsremote server ({status})."
-        f" {_check_port(server)}"
-    )
+        text = f"{server} refused the WebSocket ({status}).{words}"
+    else:
+        text = (
+            f"What listens at {server} is a web server, no wsremote server ({status})."
+            f" {_check_port(server)}"
+        )
+        if is_absent:
+            text = f"The proxy at {server} reaches no server ({status}). Does it run?"
+    error = ConnectionFailed(text)
+    error.is_absent = is_absent
+    return error
 
 
 # ---- pieces --------------------------------------------------------------------------
