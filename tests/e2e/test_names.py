@@ -203,6 +203,9 @@ def test_a_server_of_a_program_drains_and_goes_on(here: Names) -> None:
     server = Server(["json"], ServerConfig(port=0, token=LOOKS_UP))
     registering = Registering("risk", NameServers((here.url,), REGISTERS))
     identity = registering.identify(server, ["json"])
+    with pytest.raises(ValueError, match="one server has one name, and this one is 'risk' already"):
+        Registering("other", NameServers((here.url,), REGISTERS)).identify(server, ["json"])
+    assert server.said["named"] == identity.told()["named"]
     server.start()
     registrar = registering.registrar(server, identity, ["json"])
     try:

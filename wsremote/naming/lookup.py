@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from ..errors import AuthenticationFailed, ConnectionFailed, NameNotFound, WsRemoteError
+from ..printable import kind_of
 from .asking import NameServer
 from .information import ServerInfo
 from .remembered import Remembered
@@ -235,7 +236,7 @@ def servers_of(answer: object, url: str) -> list[ServerInfo]:
     """
     if type(answer) not in (list, tuple):
         raise ConnectionFailed(
-            f"the name server {url} gave a {type(answer).__name__} for a list of servers: is it the"
+            f"the name server {url} gave {kind_of(answer)} for a list of servers: is it the"
             " same version of wsremote?"
         )
     found = []
