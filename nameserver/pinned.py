@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from wsremote.printable import printable
+from wsremote.printable import kind_of, printable
 
 from .records import PINNED_ID, Record, check_name
 
@@ -42,7 +42,7 @@ def pinned_record(fields: object) -> Record:
         ValueError: A field is missing, wrong or not known; the text names it.
     """
     if type(fields) is not dict:
-        raise ValueError(f"a dict is expected, not {type(fields).__name__}")
+        raise ValueError(f"a dict is expected, not {kind_of(fields)}")
     unknown = [repr(field)[:60] for field in fields if field not in _FIELDS]
     if unknown:
         raise ValueError(f"{unknown[0]}: not one of {', '.join(sorted(_FIELDS))}")

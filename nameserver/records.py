@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from wsremote.errors import ConnectionFailed
+from wsremote.printable import kind_of
 from wsremote.transport.url import parse_url
 
 __all__ = [
@@ -341,7 +342,7 @@ def _shown(value: object) -> str:
     # Not the repr of a dict of megabytes.
     if isinstance(value, str | bytes | bytearray):
         return repr(value[:60])
-    return repr(value) if isinstance(value, int | float | None) else type(value).__name__
+    return repr(value) if isinstance(value, int | float | None) else kind_of(value)
 
 
 def _mapping(value: object, what: str) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from wsremote.errors import NameNotFound, NameRefused, NameTaken
+from wsremote.printable import kind_of
 from wsremote.server.clients import current_client
 
 from . import choosing
@@ -528,4 +529,4 @@ def _shown(value: object) -> str:
     """A value that is refused, short enough for a message; a proxy is not asked for its text."""
     if isinstance(value, str | bytes):
         return repr(value[:60])
-    return repr(value) if type(value) in (int, float, bool, type(None)) else type(value).__name__
+    return repr(value) if type(value) in (int, float, bool, type(None)) else kind_of(value)

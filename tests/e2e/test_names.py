@@ -20,6 +20,7 @@ from named import LOOKS_UP, NS_ENVIRONMENT, REGISTERS, Names, kill
 
 import wsremote
 from wsremote.errors import ConnectionFailed, NameNotFound, SessionLost
+from wsremote.naming.asking import NameServer
 from wsremote.naming.nameservers import NameServers
 from wsremote.naming.registering import Registering
 from wsremote.server.config import ServerConfig
@@ -202,6 +203,9 @@ def test_a_server_of_a_program_drains_and_goes_on(here: Names) -> None:
     server = Server(["json"], ServerConfig(port=0, token=LOOKS_UP))
     registering = Registering("risk", NameServers((here.url,), REGISTERS))
     identity = registering.identify(server, ["json"])
+    with pytest.raises(ValueError, match="one server has one name, and this one is 'risk' already"):
+        Registering("other", NameServers((here.url,), REGISTERS)).identify(server, ["json"])
+    assert server.said["named"] == identity.told()["named"]
     server.start()
     registrar = registering.registrar(server, identity, ["json"])
     try:
@@ -334,6 +338,21 @@ def test_of_two_name_servers_one_is_killed(names: Names) -> None:
     names.nameservers = [first, second]
     assert names.found("risk", tags=()) == served.url
     assert [each.urls for each in names.listed()] == [(served.url,)]
+
+
+def test_a_watch_ends_with_its_name_server(
+    names: Names, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At once, so that the next one is asked; nobody is told of a wait that there is not."""
+    nameserver = names.nameserver()
+    with NameServer(nameserver.url, LOOKS_UP, ssl_context=None, timeout=10.0) as asked:
+        changes = asked.watch(None, "", patience=600.0)
+        assert next(changes)["kind"] == "all"
+        kill(nameserver)
+        with pytest.raises(ConnectionFailed, match=f"{nameserver.url} was lost"):
+            next(changes)
+        assert not asked.connected
+    assert capsys.readouterr().err == ""
 
 
 def test_a_server_ends_although_its_name_server_hangs(names: Names) -> None:

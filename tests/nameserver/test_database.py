@@ -142,6 +142,18 @@ def test_a_pin_that_is_no_record_is_said(database: Database, path: Path) -> None
 # ---- the audit -------------------------------------------------------------------------
 
 
+def test_what_is_drained_is_kept_and_bounded(database: Database, path: Path) -> None:
+    """The latest of them; drained again counts anew."""
+    for id in ("1", "2", "3", "1"):
+        database.drain("risk", id, True, 2)
+    database.close()
+    again = Database(path)
+    assert again.drained() == [("risk", "3"), ("risk", "1")]
+    again.drain("risk", "3", False, 2)
+    assert again.drained() == [("risk", "1")]
+    again.close()
+
+
 def test_the_latest_events_are_given(database: Database) -> None:
     """The oldest of them first."""
     database.note(event(number) for number in range(5))

@@ -280,7 +280,7 @@ def test_the_id_follows_from_name_and_urls() -> None:
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ([], "a dict is expected, not list"),
+        ([], "a dict is expected, not a list"),
         ({"name": "risk"}, "either url"),
         ({"name": "risk", "url": "ws://a", "urls": ["ws://a"]}, "either url"),
         ({"url": "ws://a"}, "name: None is no name"),

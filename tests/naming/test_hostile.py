@@ -18,6 +18,7 @@ from harness import Serve, ServedProcess
 import wsremote
 from wsremote.errors import AuthenticationFailed, ConnectionFailed, NameNotFound
 from wsremote.naming.asking import NameServer
+from wsremote.printable import kind_of
 
 from .conftest import Say
 
@@ -186,6 +187,18 @@ def test_what_it_gives_is_not_asked(lying: ServedProcess, say: Say, answer: str)
             assert ask() == [], "every record was left out"
             raise AssertionError
         assert str(caught.value).isprintable()
+
+
+def test_a_proxy_is_called_one(
+    lying: ServedProcess, say: Say, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has the name of the class that it stands for."""
+    say("[RISK]")
+    with pytest.raises(ConnectionFailed):
+        by_name(lying)
+    assert "it is a proxy of a dict, not a dict" in caplog.text
+    assert kind_of([]) == "a list" and kind_of(7) == "an int"
+    assert kind_of(type("dict", (), {})()) == "a proxy of a dict"
 
 
 def test_what_it_says_is_only_text(lying: ServedProcess, say: Say) -> None:

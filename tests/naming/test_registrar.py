@@ -321,6 +321,17 @@ def test_stopping_gives_the_name_back(registrar: Registrar, registry: Registry) 
     registrar.stop()
 
 
+def test_who_has_stopped_may_start_again(registrar: Registrar, registry: Registry) -> None:
+    """And whoever is registered is not twice."""
+    for _ in range(2):
+        registrar.start()
+        assert registry.leases
+        with pytest.raises(RuntimeError, match="risk is registered already"):
+            registrar.start()
+        registrar.stop()
+        assert not registry.leases
+
+
 def test_a_name_is_given_back_over_another_connection(
     registrar: Registrar, registry: Registry, caplog: pytest.LogCaptureFixture
 ) -> None:

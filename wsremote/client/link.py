@@ -146,6 +146,8 @@ class Link(Releasing):
 
         self._poller = poller
         self._resumer = resumer
+        # Whether the session ends with its connection.
+        self._is_only_asked = False
         # Lanes whose thread has ended, which appends here.
         self._left: deque[int] = deque()
         # Whether the server is to hear soon of what has come. Of small answers to calls that were
@@ -192,9 +194,13 @@ class Link(Releasing):
             self._resumer.has_left = has_left
 
     def mute(self) -> None:
-        """Show nothing of what calls print and warn of: of a server that is only asked."""
+        """Show nothing of what calls print and warn of, nor wait for a connection that is lost.
+
+        For a server that is only asked: another one may know the same.
+        """
         for cls in (Output, Warned):
             self._handlers[cls] = (_ignore, cls in NUMBERED)
+        self._is_only_asked = True
 
     @property
     def messages(self) -> int:
@@ -386,6 +392,10 @@ class Link(Releasing):
             self.detached = time.monotonic()
             logger.info("= session %s: %s", self.id, error)
             self._resumer.start(self)  # type: ignore[arg-type]
+            if self._is_only_asked:
+                # The server still hears that the session is over, if it can be reached soon.
+                self.closed_because = str(error)
+                self._say_goodbye()
         else:
             self._end(str(error))
 

@@ -51,6 +51,11 @@ class Identity(NamedTuple):
             raise ValueError(problem)
         return cls(name, secrets.token_hex(16), version, names_of("tags", tags))
 
+    @staticmethod
+    def name_in(said: Mapping[str, Any]) -> str | None:
+        """The name in what a server of this process says of itself; None if it has none."""
+        return said[_KEY]["name"] if _KEY in said else None
+
     def told(self) -> dict[str, Any]:
         """As a part of what a server says of itself."""
         return {_KEY: {**self._asdict(), "tags": list(self.tags)}}

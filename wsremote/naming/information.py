@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import ConnectionFailed
+from ..printable import kind_of
 from ..transport.url import parse_url
 from .names import name_problem
 
@@ -95,7 +96,7 @@ class ServerInfo:
             ValueError: It is none; the text names the field.
         """
         if type(value) is not dict:
-            raise ValueError(f"it is a {type(value).__name__}, not a dict")
+            raise ValueError(f"it is {kind_of(value)}, not a dict")
         fields: dict[str, Any] = {}
         for field, (read, is_needed) in _FIELDS.items():
             if is_needed or field in value:

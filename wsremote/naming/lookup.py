@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from ..errors import AuthenticationFailed, ConnectionFailed, NameNotFound, WsRemoteError
+from ..printable import kind_of
 from .asking import NameServer
 from .information import ServerInfo
 from .remembered import Remembered
@@ -212,19 +213,25 @@ def _ask_all(
 
 def _the_one(failures: Sequence[ConnectionFailed]) -> ConnectionFailed:
     """One error for those of all name servers."""
-    for kind in (NameNotFound, AuthenticationFailed):
-        said = [error for error in failures if isinstance(error, kind)]
-        others = [error for error in failures if not isinstance(error, kind)]
-        if said and (kind is NameNotFound or not others):
-            texts = "; ".join(dict.fromkeys(map(str, [*said[:1], *others])))
-            if kind is NameNotFound:
-                sure = [each for each in said if isinstance(each, NameNotFound) and each.is_certain]
-                knows = [each for each in sure if each.is_known]
-                texts = "; ".join(dict.fromkeys(map(str, [*(knows or said)[:1], *others])))
-                is_certain = bool(knows or (sure and not others))
-                return NameNotFound(texts, is_certain, is_known=bool(knows))
-            return AuthenticationFailed(texts)
+    said = [error for error in failures if isinstance(error, NameNotFound)]
+    if said:
+        others = [error for error in failures if not isinstance(error, NameNotFound)]
+        sure = [error for error in said if error.is_certain]
+        knows = [error for error in sure if error.is_known]
+        return NameNotFound(
+            _joined([*(knows or said)[:1], *others]),
+            is_certain=bool(knows or (sure and not others)),
+            is_known=any(error.is_known for error in said),
+        )
+    if all(isinstance(error, AuthenticationFailed) for error in failures):
+        return AuthenticationFailed(_joined(failures[:1]))
     return ConnectionFailed(" ".join(f"{str(error).rstrip('.')};" for error in failures)[:-1])
+
+
+def _joined(failures: Sequence[ConnectionFailed]) -> str:
+    """Their texts, each once."""
+    *texts, last = dict.fromkeys(map(str, failures))
+    return "; ".join([*(text.rstrip(".") for text in texts), last])
 
 
 def servers_of(answer: object, url: str) -> list[ServerInfo]:
@@ -235,7 +242,7 @@ def servers_of(answer: object, url: str) -> list[ServerInfo]:
     """
     if type(answer) not in (list, tuple):
         raise ConnectionFailed(
-            f"the name server {url} gave a {type(answer).__name__} for a list of servers: is it the"
+            f"the name server {url} gave {kind_of(answer)} for a list of servers: is it the"
             " same version of wsremote?"
         )
     found = []

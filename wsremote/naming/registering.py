@@ -54,8 +54,12 @@ class Registering:
             packages: Import names of what it was told to serve, the service itself first.
 
         Raises:
-            ValueError: The name is none.
+            ValueError: The name is none, or the server has one already.
         """
+        known = Identity.name_in(server.said)
+        if known is not None:
+            # It can only tell clients one, and those of the first would take it for another's.
+            raise ValueError(f"one server has one name, and this one is {known!r} already")
         version = self.service_version
         if version is None:
             version = version_of(packages[0]) or ""

@@ -22,6 +22,7 @@ from ..errors import (
     NameTaken,
     WsRemoteError,
 )
+from ..printable import kind_of
 from .asking import NameServer
 
 if TYPE_CHECKING:
@@ -151,7 +152,13 @@ class Registrar:
             NameRefused: The token is not for this name.
             AuthenticationFailed: The name servers that can be reached do not take the token.
             ValueError: They do not take the record.
+            RuntimeError: It has been started, and has not ended since.
         """
+        if self._thread is not None and self._thread.is_alive():
+            raise RuntimeError(f"{self._name} is registered already, or is still being given back")
+        # It may have been stopped before.
+        self._stopping = self._is_over = False
+        self._trouble, self._untried, self._rounds = None, [], 0
         self._refusal = None
         self._begun.clear()
         self._thread = threading.Thread(target=self._run, name="wsremote-registrar", daemon=True)
@@ -305,7 +312,7 @@ class Registrar:
         try:
             # No proxy is looked into: that would be a call, which takes as long as it likes.
             if type(lease) is not dict:
-                raise ValueError(f"it is a {type(lease).__name__}, not a dict")
+                raise ValueError(f"it is {kind_of(lease)}, not a dict")
             fence, every = lease["fence"], lease["every"]
             if type(fence) is not int or type(every) not in (int, float) or not 0 < every < 3600:
                 raise ValueError("a number is missing")

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import AuthenticationFailed, ConnectionFailed, WsRemoteError
+from ..printable import kind_of
 from .asking import NameServer
 from .information import ServerInfo
 from .lookup import servers_of
@@ -126,7 +127,7 @@ class Watch:
         try:
             # No proxy is looked into: that would be a call, which takes as long as it likes.
             if type(item) is not dict:
-                raise ValueError(f"it is a {type(item).__name__}, not a dict")
+                raise ValueError(f"it is {kind_of(item)}, not a dict")
             revision, kind = item["revision"], item["kind"]
             if type(revision) is not int or type(kind) is not str:
                 raise ValueError("its revision is no number, or its kind no text")
