@@ -158,6 +158,17 @@ def fill(items: list[int]) -> int:
     return len(items)
 
 
+def fill_array(array: Any) -> None:
+    """Change an array of the caller."""
+    array[:] = 1
+
+
+def fill_and_fail(items: list[int]) -> None:
+    """Change it, and raise."""
+    fill(items)
+    raise Broken("filled")
+
+
 def change_large() -> int:
     """Change what is too large to be compared after each call."""
     LARGE[0] += 1

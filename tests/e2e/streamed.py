@@ -91,6 +91,15 @@ def extend(items, *more):
     return len(items)
 
 
+def text_of(value):
+    return repr(value)
+
+
+class Holder:
+    def __contains__(self, item):
+        return len(item) == 3
+
+
 def extend_and_fail(items):
     """Change a list in place, and raise."""
     items.append("changed")

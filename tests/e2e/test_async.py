@@ -357,6 +357,13 @@ def test_a_generator_outlives_a_call_that_is_given_up(remote: Any, served: Any) 
     assert asyncio.run(main()) == list(range(20))
 
 
+def test_a_generator_outlives_the_call_that_has_begun_it(served: Any) -> None:
+    """One in a function that a coroutine calls back: it is awaited beside that, in another loop."""
+    numbers = served.numbers(5)
+    got = [served.call(lambda: numbers.__anext__()) for _ in range(3)]
+    assert [*got, numbers.__anext__(), numbers.__anext__()] == list(range(5))
+
+
 def test_a_group_cancels_its_other_tasks(served: Any) -> None:
     """One fails, the other one's server side is cancelled."""
 

@@ -1123,6 +1123,75 @@ def test_pipelines(run: Run) -> None:
     run(main)
 
 
+def test_a_call_of_a_pipeline_sees_what_those_before_it_have_changed(run: Run) -> None:
+    """It leaves when that is here; the order is that of the program, and the loop goes on."""
+
+    async def main(session: AsyncSession) -> None:
+        pkg, dumps = session.modules.facing, session.modules.json.dumps
+        given: list[int] = []
+        array, nested = np.zeros(3), {"a": given}
+        async with session.pipeline():
+            sizes = [pkg.fill(given), pkg.add(1)]
+            texts = [dumps(given)]
+            sizes += [pkg.fill(given), pkg.add(sizes[0], 10), pkg.fill(given)]
+            texts += [dumps((nested, given)), dumps([3])]
+            assert given == []
+            assert await sizes[-1] == 3
+            # With the value of a promise, what it and those before it have changed is here.
+            assert given == [0, 1, 2]
+            last = pkg.fill(given)
+            with pytest.raises(RuntimeError, match="await the promise"):
+                await session.setattr(pkg.Thing, "shared", given)
+            assert await last == 4
+            await session.setattr(pkg.Thing, "shared", given)
+            filled = pkg.fill_array(wsremote.inout(array))
+            total = pkg.total(array)
+        assert [await each for each in texts] == ["[0]", '[{"a": [0, 1, 2]}, [0, 1, 2]]', "[3]"]
+        assert [await each for each in sizes] == [1, 2, 2, 11, 3]
+        assert await pkg.Thing.shared == given == [0, 1, 2, 3]
+        assert [await total, await filled] == [3, None]
+        with pytest.raises(pkg.Broken, match="filled"):
+            async with session.pipeline():
+                pkg.fill_and_fail(given)
+                text = dumps(given)
+        assert await text == "[0, 1, 2, 3, 4]"
+
+    run(main)
+
+
+def test_what_is_held_back_in_a_pipeline_has_not_changed_meanwhile(run: Run) -> None:
+    """Else nobody knows what it was to be given; nothing that was made after it leaves."""
+
+    async def main(session: AsyncSession) -> None:
+        pkg, dumps = session.modules.facing, session.modules.json.dumps
+        given = [1]
+        with pytest.raises(wsremote.ChangeConflict, match="held back"):
+            async with session.pipeline():
+                first, second = dumps(given), dumps(given)
+                given.append(2)
+                others = pkg.add(second, 1), pkg.add(1)
+        assert await first == "[1]"
+        with pytest.raises(wsremote.ChangeConflict):
+            await second
+        for other in others:
+            with pytest.raises(wsremote.CallCancelled, match="before it could not be made"):
+                await other
+        with pytest.raises(KeyError):
+            async with session.pipeline():
+                pkg.fill(given)
+                dropped = dumps(given)
+                raise KeyError
+        with pytest.raises(wsremote.CallCancelled, match="never started"):
+            await dropped
+        async with session.pipeline():
+            pkg.fill(given)
+            text = dumps(given)
+        assert await text == str(given)
+        assert not session._driver._calls
+
+    run(main)
+
+
 def test_an_error_in_a_pipeline_surfaces_once(run: Run) -> None:
     """At the end of the block, or where somebody awaits what depends on it; not twice."""
 

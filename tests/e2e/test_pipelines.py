@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from harness import ServedProcess, start_server
 from local_server import PATIENCE, TOKEN, Local, barrier, serving
@@ -854,6 +855,25 @@ def test_containers_are_written_back(session: wsremote.Session, module: Any) -> 
         assert first.result() == 4
         second = module.extend(items)
     assert second.result() == len(items)
+
+
+def test_a_call_sees_what_those_before_it_have_changed(
+    session: wsremote.Session, module: Any
+) -> None:
+    """Also what one has changed that has failed, and if Python needs its own value at once."""
+    items: list[Any] = []
+    array = np.zeros(3)
+    with pytest.raises(module.Oops, match="after a change"), session.pipeline():
+        module.extend_and_fail(items)
+        text = module.text_of(items)
+        module.fill(wsremote.inout(array), 1)
+        total = module.text_of(array)
+    assert [text.result(), total.result()] == ["['changed']", "array([1., 1., 1.])"]
+    holder = module.Holder()
+    with session.pipeline():
+        module.extend(items, "x")
+        is_in = items in holder
+    assert is_in
 
 
 def test_callbacks(local: Local, session: wsremote.Session, module: Any) -> None:

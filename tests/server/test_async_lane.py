@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import queue
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from wsremote.protocol.messages import (
     Result,
     Results,
 )
+from wsremote.server.coroutines import LaneLoops
 
 
 @pytest.fixture
@@ -207,3 +210,40 @@ def test_the_end_of_a_lane_cancels_its_tasks(local: Local, raw: RawClient, end: 
     for thread in local.threads():
         thread.join(PATIENCE)
         assert not thread.is_alive()
+
+
+def test_generators_outlive_the_loop_in_which_they_were_begun() -> None:
+    """A lane ends while the session goes on: another reads on. With the session they end, too."""
+    loops, log = LaneLoops(), queue.SimpleQueue[str]()
+
+    async def numbers(name: str) -> AsyncIterator[int]:
+        try:
+            for number in range(3):
+                await asyncio.sleep(0)
+                yield number
+        finally:
+            await asyncio.sleep(0)
+            log.put(name)
+
+    async def next_of(generator: AsyncIterator[int]) -> int:
+        return await anext(generator)
+
+    def on_lane(*generators: AsyncIterator[int], goes_on: bool) -> list[int]:
+        def run() -> list[int]:
+            got = [loops.run(next_of(generator)) for generator in generators]
+            loops.close(goes_on=goes_on)
+            return got
+
+        with ThreadPoolExecutor(1) as lane:
+            return lane.submit(run).result(PATIENCE)
+
+    kept, dropped, ended = numbers("kept"), numbers("dropped"), numbers("ended")
+    assert on_lane(kept, dropped, goes_on=True) == [0, 0]
+    assert on_lane(kept, kept, ended, goes_on=False) == [1, 2, 0]
+    assert log.get(timeout=PATIENCE) == "ended"
+    assert log.empty()
+    del dropped
+    assert log.get(timeout=PATIENCE) == "dropped"
+    with pytest.raises(StopAsyncIteration):
+        on_lane(kept, goes_on=False)
+    assert log.get(timeout=PATIENCE) == "kept"

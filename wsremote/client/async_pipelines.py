@@ -9,20 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import weakref
-from collections import deque
+from collections import Counter, deque
 from contextvars import Token, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..codec.hiding import hide_own_frames
 from ..codec.writeback import containers_of
-from ..errors import CallCancelled, ConnectionLost, EncodeError, RemoteProtocolError
-from ..protocol.messages import AWAIT, KEEP, Cancel, Exec, Op
+from ..errors import CallCancelled, ChangeConflict, ConnectionLost, EncodeError, RemoteProtocolError
+from ..protocol.messages import AWAIT, KEEP, Cancel, Exec, Op, Result
 from ..protocol.operators import WHOLE
 from .async_answers import Answer
 from .async_caller import AsyncCaller, deferring
 from .async_promises import AsyncPromise
 from .batching import AT_ONCE, Batcher
+from .held import Held, Watched, parts_among
 from .reporting import warn_too_large
 
 if TYPE_CHECKING:
@@ -45,6 +46,27 @@ _SPECIAL: Final = int(Op.SPECIAL)
 _DEFERRED: Final = frozenset(["__neg__", "__pos__", "__abs__", "__invert__", "__getitem__"])
 
 
+class _Made:
+    """A call that has not left.
+
+    Args:
+        entry: As `Batch` lists it.
+        transfers: Its buffers.
+        answer: Takes what comes of it.
+        held: Of one that has no arguments in its entry yet.
+    """
+
+    __slots__ = ("answer", "entry", "held", "transfers")
+
+    def __init__(
+        self, entry: list[Any], transfers: list[int] | None, answer: Answer, held: Held | None
+    ) -> None:
+        self.entry = entry
+        self.transfers = transfers
+        self.answer = answer
+        self.held = held
+
+
 class AsyncPipeline:
     """A block whose calls are not awaited. `AsyncSession.pipeline` gives one.
 
@@ -59,11 +81,14 @@ class AsyncPipeline:
         self._batcher = Batcher(driver, 0, None)
         self._token: Token[AsyncPipeline | None] | None = None
         self._is_active = False
-        # Calls that have not left, each with its buffers and what takes its answer; and what they
-        # need until they have run.
-        self._calls: deque[tuple[list[Any], list[int] | None, Answer]] = deque()
+        # Calls that have not left; and what calls need until they have run.
+        self._calls: deque[_Made] = deque()
         self._needed: dict[int, Any] = {}
+        # Containers that calls may change which have not ended, by the call; and how many calls
+        # may change each, by its id. And what those are to be given that wait for that.
         self._containers: dict[int, list[Any]] = {}
+        self._changing: Counter[int] = Counter()
+        self._watched = Watched()
         # The calls of the batches that have no answer, by the call that is answered behind them.
         self._batches: dict[int, list[int]] = {}
         # What came of calls that were answered: faults, and changes of arguments.
@@ -140,12 +165,20 @@ class AsyncPipeline:
 
     def _drop(self, why: str) -> None:
         """The block is left: what has not been sent never is."""
-        for entry, transfers, _ in self._calls:
-            if transfers:
-                self._driver._withdraw_buffers(transfers)
-            if (promise := self._promises.get(entry[0])) is not None:
-                promise._wsremote_error = CallCancelled(f"it was never started: {why}")
-        self._calls.clear()
+        while self._calls:
+            self._fail(self._calls.popleft(), CallCancelled(f"it was never started: {why}"))
+
+    def _fail(self, made: _Made, error: BaseException) -> None:
+        """A call never leaves."""
+        call = made.entry[0]
+        if made.transfers:
+            self._driver._withdraw_buffers(made.transfers)
+        if (promise := self._promises.get(call)) is not None:
+            promise._wsremote_error = error
+        if made.held is not None:
+            made.held.is_changed()
+        self._needed.pop(call, None)
+        self._let_go(call)
 
     def _cancel(self) -> None:
         """Nobody waits for the calls that were sent."""
@@ -175,11 +208,25 @@ class AsyncPipeline:
             if whole in WHOLE and whole[:1] != "i":
                 name = whole
             elif name not in _DEFERRED:
+                self._check_settled(args, kwargs)
                 return None
         elif kind not in (_CALL, _METHOD, _GET):
+            self._check_settled(args, kwargs)
             return None
         self._send_named()
         return self._made(op, target, name, args, kwargs, kept)
+
+    def _check_settled(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> None:
+        """See that what is no call of the block is not given what one may still change.
+
+        Raises:
+            RuntimeError: It is.
+        """
+        if self._changing and parts_among(self._changing, args, kwargs or {}):
+            raise RuntimeError(
+                "a container that this is given may still be changed by a call of the pipeline"
+                " that was made before: await the promise of that call first"
+            )
 
     def _made(
         self,
@@ -192,21 +239,51 @@ class AsyncPipeline:
     ) -> AsyncPromise:
         driver = self._driver
         containers = containers_of(args, kwargs or {}, too_large=warn_too_large)
-        payload, buffers = driver.codec.encode_call(args, kwargs or {})
-        driver._check_size(f"what {name or target} is called with", payload, buffers)
-        call = next(driver._call_numbers)
+        entry: list[Any] = [0, op + KEEP, target, name, b""]
+        held, transfers = None, None
+        if self._changing and (parts := parts_among(self._changing, args, kwargs or {})):
+            held = Held(args, kwargs or {}, [*containers, *parts], self._watched)
+        else:
+            transfers = self._encode(entry, args, kwargs or {})
+        entry[0] = call = next(driver._call_numbers)
         self._needed[call] = receiver, args, kwargs
         if containers:
-            self._containers[call] = containers
+            self._may_change(call, containers)
         answer = Answer(driver, call, (target, name))
         answer.sent, answer.lane = True, self._batcher.lane
         answer.add_done_callback(partial(self._on_answer, call), context=copy_context())
-        transfers = driver._send_buffers(buffers) if buffers else None
-        self._calls.append(([call, op + KEEP, target, name, payload], transfers, answer))
+        self._calls.append(_Made(entry, transfers, answer, held))
         promise = AsyncPromise(self, call)
         self._promises[call] = promise
         self._carry_on()
         return promise
+
+    def _encode(
+        self, entry: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> list[int] | None:
+        """Write the arguments of a call. Gives the numbers of their buffers.
+
+        Raises:
+            EncodeError: One of them cannot travel.
+            BaseException: Why a promise among them has no value.
+        """
+        driver = self._driver
+        payload, buffers = driver.codec.encode_call(args, kwargs)
+        driver._check_size(f"what {entry[3] or entry[2]} is called with", payload, buffers)
+        entry[4] = payload
+        return driver._send_buffers(buffers) if buffers else None
+
+    def _may_change(self, call: int, containers: list[Any]) -> None:
+        """A call is given containers: until it has ended it may change them."""
+        self._containers[call] = containers
+        self._changing.update(map(id, containers))
+
+    def _let_go(self, call: int) -> None:
+        """A call has ended: it changes its arguments no more."""
+        for key in map(id, self._containers.pop(call, ())):
+            self._changing[key] -= 1
+            if not self._changing[key]:
+                del self._changing[key]
 
     def _on_answer(self, call: int, answer: Answer) -> None:
         """A call was answered all the same: it has failed, or changed its arguments."""
@@ -224,11 +301,15 @@ class AsyncPipeline:
             await room(lambda: len(self._batches) >= _MOST_BATCHES and not driver.closed)
             if driver.closed_because is not None:
                 return
+            if calls and calls[0].held is not None:
+                await self._release_held()
+                continue
             numbers: list[int] = []
-            while calls and len(numbers) < AT_ONCE:
-                entry, transfers, answer = calls.popleft()
+            while calls and calls[0].held is None and len(numbers) < AT_ONCE:
+                made = calls.popleft()
+                entry, transfers = made.entry, made.transfers
                 numbers.append(entry[0])
-                driver._calls[entry[0]] = answer
+                driver._calls[entry[0]] = made.answer
                 if transfers is None:
                     batcher.add(entry)
                     continue
@@ -243,6 +324,44 @@ class AsyncPipeline:
             batcher.add([barrier.call, _ASK, 0, None, []])
             self._send(batcher)
 
+    async def _release_held(self) -> None:
+        """Encode the first call, which is held back, when those before it have ended.
+
+        If it cannot leave, nor does what was made behind it: at home the block had ended there.
+        """
+        driver, made = self._driver, self._calls[0]
+        await driver.poller_of_loop.room(lambda: bool(self._batches) and not driver.closed)
+        if driver.closed_because is not None or not self._calls or self._calls[0] is not made:
+            return
+        call, held = made.entry[0], made.held
+        assert held is not None
+        args, kwargs = held.args, held.kwargs
+        for each in sorted(self._answers):
+            self._read(each)
+        token = deferring.set(self)
+        try:
+            if held.is_changed():
+                raise ChangeConflict(
+                    "what a call of a pipeline was given has changed on this side, while the call"
+                    " was held back for one before it that may change the same: it was not"
+                    " executed. Give it a copy, or await the promise of the call before it"
+                )
+            # With what is in its containers now.
+            self._let_go(call)
+            self._may_change(call, containers_of(args, kwargs))
+            made.transfers = self._encode(made.entry, args, kwargs)
+            made.held = None
+        except Exception as error:
+            is_known = any(error is raised for raised in self._raised.values())
+            self._raised[call] = error
+            if is_known:
+                # Of a call whose promise it was given.
+                self._seen.add(call)
+            self._fail(self._calls.popleft(), error)
+            self._drop("a call before it could not be made")
+        finally:
+            deferring.reset(token)
+
     @staticmethod
     def _send(batcher: Batcher) -> None:
         with contextlib.suppress(ConnectionLost):  # the session is over, as every call says
@@ -254,6 +373,8 @@ class AsyncPipeline:
         for call in self._batches.pop(barrier.call, ()):
             self._driver._calls.pop(call, None)
             self._needed.pop(call, None)
+            if call not in self._answers:
+                self._let_go(call)
         self._driver._forget_acknowledged()
         self._release()
         self._driver.poller_of_loop.wake()
@@ -298,12 +419,16 @@ class AsyncPipeline:
         return [self._raised[call] for call in unseen]
 
     def _read(self, call: int) -> None:
+        containers = self._containers.get(call, [])
+        self._watched.look(containers)
         try:
-            self._driver.taken(self._answers.pop(call), self._containers.pop(call, []))
+            self._driver.taken(self._answers.pop(call), containers)
         except BaseException as error:
             self._raised[call] = error
             if (promise := self._promises.get(call)) is not None:
                 promise._wsremote_error = error
+        self._watched.catch_up(containers)
+        self._let_go(call)
 
     # ---- for promises ----------------------------------------------------------------
 
@@ -314,11 +439,15 @@ class AsyncPipeline:
             BaseException: Whatever its call raised, or the first on which it depends.
         """
         self._send_named()
+        if promise._wsremote_error is None and self._carrier is not None:
+            await asyncio.wait([self._carrier])
         if promise._wsremote_error is None:
-            if self._carrier is not None:
-                await asyncio.wait([self._carrier])
             call = promise._wsremote_call
             value, _, failed = await self._driver.inner(_ASK, -call, None, ([],), None)
+            # The calls before it have ended: what they have changed is seen with its value.
+            for each in sorted(self._answers):
+                if isinstance(self._answers[each].message, Result):
+                    self._read(each)
             if failed is None:
                 return value
             await self._all_ended()

@@ -26,6 +26,7 @@ from ..protocol.messages import AWAIT, KEEP, QUIET, Cancel, Exec, Op, Result
 from ..protocol.operators import WHOLE
 from .awaiting import number_now
 from .batching import Batcher
+from .held import parts_among
 from .leaving import surely
 from .promises import Promise, set_call, set_run
 from .promising import Promising
@@ -35,7 +36,6 @@ from .unanswered import Barrier, Unanswered
 from .waiting import TimeUp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from types import TracebackType
 
     from ..protocol.messages import Target
@@ -330,6 +330,8 @@ class Pipeline(Promising):
         outer, lane.deferred = lane.deferred, None
         # No `with`: an interrupt at its end would have a generator do this much later.
         try:
+            if self._containers:
+                self._wait_for_changes(args, kwargs or {})
             return self.driver._execute_now(op, target, name, args, kwargs or {})
         finally:
             lane.deferred = outer
@@ -375,8 +377,9 @@ class Pipeline(Promising):
             outer, lane.deferred = lane.deferred, None
             try:
                 containers = containers_of(args, kwargs or {}, too_large=warn_too_large)
-                if containers and self._containers:
-                    self._wait_for_changes(containers)
+                if self._containers and self._wait_for_changes(args, kwargs or {}):
+                    # What they hold has changed.
+                    containers = containers_of(args, kwargs or {})
                 self._is_encoding = True
                 arguments, buffers = driver.codec.encode_call(args, kwargs or {})
             finally:
@@ -425,11 +428,16 @@ class Pipeline(Promising):
             self._send()
         return promise
 
-    def _wait_for_changes(self, containers: Sequence[Any]) -> None:
+    def _wait_for_changes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Wait for the calls before, if they may still change what another is to be given."""
-        if not self._changing.isdisjoint(map(id, containers)):
-            self.flush()
-            self._wait_for_all()
+        if not parts_among(self._changing, args, kwargs):
+            return False
+        self.flush()
+        self._wait_for_all()
+        # Those that have failed as well: what they have raised is kept.
+        for call in sorted(self.answers):
+            self._decode(call)
+        return True
 
     def _send_alone(self, buffers: Any) -> None:
         """The last call has much to carry: it goes in a message of its own, behind its buffers."""

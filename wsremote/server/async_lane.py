@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConnectionLost
 from ..protocol.messages import AWAIT, KEEP, Batch, Exec
 from .batches import whole
+from .coroutines import keep_generators
 from .output import OutputBuffer, current_sink
 from .strands import Strand, task_strand
 
@@ -70,6 +71,7 @@ class AsyncLane:
 
     async def _serve(self) -> None:
         lane = self._lane
+        keep_generators()
         while True:
             self._arrived.clear()
             while (message := lane.next_inside()) is not None:

@@ -4,6 +4,9 @@ A lane that meets its first coroutine gets an event loop and keeps it, so that w
 opens (an async generator, a client session) works in the next. For a client's thread without
 running event loop the lane's stands still between calls: tasks left in the background
 go on during the lane's next coroutine. For one with a running loop, see `async_lane`.
+
+Generators that were begun there outlive it: the lane ends with a thread of the client, or with a
+call that runs in its place, and another one may read on.
 """
 
 from __future__ import annotations
@@ -11,11 +14,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import logging
+import sys
 import threading
-from collections.abc import Awaitable
-from typing import Any
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any, Final
 
-__all__ = ["LaneLoops", "awaiting", "without_asyncio"]
+__all__ = ["LaneLoops", "awaiting", "keep_generators", "without_asyncio"]
+
+logger = logging.getLogger("wsremote.server")
+
+Generator = AsyncGenerator[Any, Any]
 
 
 class LaneLoops:
@@ -87,10 +97,17 @@ class LaneLoops:
             with contextlib.suppress(RuntimeError):
                 runner.get_loop().call_soon_threadsafe(lambda: None)
 
-    def close(self) -> None:
-        """Close the loop of the calling thread: its lane ends. What still runs is cancelled."""
+    def close(self, *, goes_on: bool = False) -> None:
+        """Close the loop of the calling thread: its lane ends. What still runs is cancelled.
+
+        Args:
+            goes_on: Whether the session does: generators that were begun there are not closed.
+        """
         runner = self._runners.pop(threading.get_ident(), None)
         if runner is not None:
+            loop = runner.get_loop()
+            if not goes_on and (begun := _begun.get(loop)):
+                loop.run_until_complete(_hand_over(list(begun)))
             runner.close()
 
 
@@ -104,7 +121,69 @@ def _is_loop_running() -> bool:
 
 async def awaiting(awaitable: Awaitable[Any]) -> Any:
     """What comes of an awaitable. Its frame says where `asyncio` ends and served code begins."""
+    keep_generators()
     return await awaitable
+
+
+_begun: Final[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.WeakSet[Generator]]] = (
+    weakref.WeakKeyDictionary()
+)
+"""The asynchronous generators that were begun in each loop, whose end does not close them."""
+
+
+def keep_generators() -> None:
+    """Let generators that are begun in the running loop outlive it."""
+    loop = asyncio.get_running_loop()
+    begun = _begun.get(loop)
+    if begun is None:
+        begun = _begun[loop] = weakref.WeakSet()
+    finalizer: Any = sys.get_asyncgen_hooks().finalizer
+    # The loop sets its own whenever it begins to run.
+    if type(finalizer) is not _Finalizer:
+        sys.set_asyncgen_hooks(begun.add, _Finalizer(loop, finalizer))
+
+
+async def _hand_over(generators: list[Generator]) -> None:
+    """Have the loop close generators with itself."""
+    to_loop = sys.get_asyncgen_hooks().firstiter
+    for generator in generators:
+        if to_loop is not None:
+            to_loop(generator)
+
+
+class _Finalizer:
+    """Has generators that nobody has any more run to their end.
+
+    Args:
+        loop: In which they were begun.
+        finalizer: What does it as long as that is open.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, finalizer: Callable[[Generator], None]
+    ) -> None:
+        self._loop = loop
+        self._finalizer = finalizer
+
+    def __call__(self, generator: Generator) -> None:
+        """Nobody has it, as Python says. In any thread."""
+        if not self._loop.is_closed():
+            self._finalizer(generator)
+            return
+        name = "wsremote-generator"
+        threading.Thread(target=_close, args=[generator], name=name, daemon=True).start()
+
+
+def _close(generator: Generator) -> None:
+    """Close a generator whose loop is gone, in one for that."""
+
+    async def close() -> None:
+        await generator.aclose()
+
+    try:
+        asyncio.run(close())
+    except Exception:
+        logger.exception("! an asynchronous generator that nobody has any more")
 
 
 def without_asyncio(error: BaseException) -> BaseException:

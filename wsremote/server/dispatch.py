@@ -192,6 +192,10 @@ class Dispatcher:
         self._loops.wake(thread)
         wake(thread)
 
-    def close_lane(self) -> None:
-        """The calling thread's lane ends: close its event loop, if it has one."""
-        self._loops.close()
+    def close_lane(self, *, goes_on: bool = False) -> None:
+        """The calling thread's lane ends: close its event loop, if it has one.
+
+        Args:
+            goes_on: Whether its session does.
+        """
+        self._loops.close(goes_on=goes_on)

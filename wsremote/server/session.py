@@ -521,7 +521,7 @@ class Session(Routing, Attendance):
 
     def lane_ended(self) -> None:
         """The calling thread, a lane's, ends."""
-        self._server.dispatcher.close_lane()
+        self._server.dispatcher.close_lane(goes_on=self.closed_because is None)
 
     def wake_loop(self, thread: int) -> None:
         """An interrupt was sent to a lane's thread: wake the event loop it may wait in."""
