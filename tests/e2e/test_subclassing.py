@@ -9,6 +9,7 @@ import functools
 import gc
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import pytest
@@ -666,17 +667,29 @@ def test_getattribute_is_refused(d: Any) -> None:
             def __getattribute__(self, name: str) -> Any: ...
 
 
+def messages_of(remote: Any, work: Callable[[], object]) -> int:
+    """How many messages something costs: an acknowledgement or a ping may be among some of them."""
+    counts = []
+    for _ in range(5):
+        before = remote._driver.connection.messages_sent
+        work()
+        counts.append(remote._driver.connection.messages_sent - before)
+    return min(counts)
+
+
 def test_a_definition_is_one_message(d: Any, remote: Any) -> None:
     base = d.Engine
-    before = remote._driver.connection.messages_sent
 
-    class Mine(base):
-        power = 2
+    def define() -> type:
+        class Mine(base):
+            power = 2
 
-        def step(self, amount: int = 1) -> int:
-            return 1
+            def step(self, amount: int = 1) -> int:
+                return 1
 
-    assert remote._driver.connection.messages_sent - before == 1
+        return Mine
+
+    assert messages_of(remote, define) == 1
 
 
 def test_an_instance_replaces_a_method(d: Any) -> None:
@@ -718,10 +731,9 @@ def test_shipped_classes_run_on_the_server(d: Any, remote: Any) -> None:
 
     mine = Mine()
     assert mine.process != os.getpid()
-    before = remote._driver.connection.messages_sent
     assert mine.run(3) == [100, 110, 120]
     assert mine.step(1) == 110
-    assert remote._driver.connection.messages_sent - before == 2
+    assert messages_of(remote, lambda: (mine.run(3), mine.step(1))) == 2
     assert mine.speed == "1 kW"
     assert type(Mine.make()) is Mine
     assert str(inspect.signature(Mine)) == "(name: 'str' = 'shipped') -> 'None'"
@@ -842,11 +854,13 @@ def test_what_costs_no_message(d: Any, remote: Any) -> None:
             return amount
 
     mine = Mine()
-    before = remote._driver.connection.messages_sent
-    assert mine.step(4) == 4
-    assert isinstance(mine, Mine) and issubclass(Mine, d.Engine)
-    assert Mine.__name__ == "Mine"
-    assert remote._driver.connection.messages_sent == before
+
+    def use() -> None:
+        assert mine.step(4) == 4
+        assert isinstance(mine, Mine) and issubclass(Mine, d.Engine)
+        assert Mine.__name__ == "Mine"
+
+    assert messages_of(remote, use) == 0
 
 
 def test_bases_of_two_sessions_are_refused(d: Any, sample: Any) -> None:
