@@ -115,6 +115,35 @@ print("right", session.closed)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "right False\n", "")
 
 
+def test_a_forked_child_cannot_use_an_async_session(local: Local) -> None:
+    """Neither await a call of it nor submit one; the parent can."""
+    ended = run(
+        local,
+        """
+import asyncio
+async def main():
+    async with wsremote.connect_async(session.url, token=TOKEN) as mine:
+        add = getattr(mine.modules, NAME).add
+        assert await add(1, 2) == 3
+        child = os.fork()
+        if not child:
+            for call in (lambda: add(1, 2), lambda: mine.submit(add, 1, 2), lambda: add([1], [2])):
+                try:
+                    await call()
+                except wsremote.ForkedSession as error:
+                    assert "forked" in str(error), error
+                else:
+                    os._exit(1)
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        assert await add(1, 2) == 3
+asyncio.run(main())
+print("right")
+""",
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "right\n", "")
+
+
 def test_a_child_forked_inside_a_callback_sends_nothing(local: Local) -> None:
     """Not even the answer to the callback: the session is the parent's."""
     ended = run(

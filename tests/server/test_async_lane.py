@@ -230,9 +230,10 @@ def test_generators_outlive_the_loop_in_which_they_were_begun() -> None:
 
     def on_lane(*generators: AsyncIterator[int], goes_on: bool) -> list[int]:
         def run() -> list[int]:
-            got = [loops.run(next_of(generator)) for generator in generators]
-            loops.close(goes_on=goes_on)
-            return got
+            try:
+                return [loops.run(next_of(generator)) for generator in generators]
+            finally:
+                loops.close(goes_on=goes_on)
 
         with ThreadPoolExecutor(1) as lane:
             return lane.submit(run).result(PATIENCE)

@@ -240,7 +240,11 @@ class AsyncDriver(AsyncSending):
         """A call that another one makes for what it needs."""
         return await self.execute(*what, is_inner=True)
 
-    def _elsewhere(self) -> RuntimeError:
+    def _elsewhere(self) -> Exception:
+        """Why a call is refused that is not made in the session's loop."""
+        if self.is_forked:
+            # No loop runs in a forked process, whatever awaits there.
+            return self._over()
         return RuntimeError(
             f"the session {self.id[:8]} at {self.url} belongs to another event loop: await its"
             " calls there, or open another session here with wsremote.connect_async(…)"
