@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wsremote.codec.packing import pack
@@ -744,6 +744,7 @@ def seen_of(iterator: Any, operations: Any, line: Line | None) -> list[Any]:
 
 @settings(max_examples=400, deadline=None)
 @given(name=st.sampled_from([*SET_BACK, *OTHERS]), operations=STEPS)
+@example(name="generator", operations=[("server", 2), ("lost", 2), ("send", 0)])
 def test_any_program_sees_what_it_sees_at_home(name: str, operations: Any) -> None:
     """Random programs of next, lost answers, and uses by the side that has the iterator."""
     make = {**SET_BACK, **OTHERS}[name]

@@ -21,6 +21,7 @@ Interrupts: items get from the iterator into the list of those that are kept wit
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import operator
 import threading
@@ -72,6 +73,7 @@ class Stream:
 
     Args:
         start: The number of its next item.
+        had_begun: Whether it has run before: also this side may have used it.
 
     Attributes:
         lock: Held while it runs. Re-entrant: by the user's word it may be one that calls its
@@ -90,11 +92,12 @@ class Stream:
     """
 
     __slots__ = (
-        *("checked", "ends", "failure", "has_ended", "is_running", "kept", "lock", "pace", "relay"),
-        *("returns", "start", "used"),
+        *("checked", "ends", "failure", "had_begun", "has_ended", "is_running", "kept", "lock"),
+        *("pace", "relay", "returns", "start", "used"),
     )
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, had_begun: bool) -> None:
+        self.had_begun = had_begun
         self.lock = threading.RLock()
         self.is_running = False
         self.start = start
@@ -174,7 +177,7 @@ class Streams:
         stream = self._streams.get(handle)
         if stream is None:
             # Once, before its first item: code that may do anything runs under no lock of ours.
-            made = Stream(used)
+            made = Stream(used, used > 0 or _has_begun(holder))
             if not self._may_run(handle, made, holder):
                 return Pulled(STEP, used, [next(holder[0])])  # type: ignore[call-overload]
             stream = self._streams.setdefault(handle, made)
@@ -337,12 +340,22 @@ class Streams:
                 # By proof it makes nothing of what it is sent.
                 kept = Kept(rest, stream.failure, ends, stream.pace is not _BY_WORD)
                 stream.returns = return_of(
-                    iterator, kept, has_ended=stream.has_ended, has_begun=used > 0
+                    iterator,
+                    kept,
+                    has_ended=stream.has_ended,
+                    has_begun=used > 0 or stream.had_begun,
                 )
             stream.returns.set()
             if stream.returns.stands is not iterator:
                 self._handles.replace(handle, stream.returns.stands)
         self._streams.pop(handle, None)
+
+
+def _has_begun(holder: list[Any]) -> bool:
+    """Whether a generator has run: then something may be sent to it."""
+    if type(holder[0]) is not GeneratorType:
+        return False
+    return inspect.getgeneratorstate(holder[0]) != inspect.GEN_CREATED
 
 
 def _relayed(ends: list[Any], items: Any) -> Generator[Any, None, None]:
