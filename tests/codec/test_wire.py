@@ -107,8 +107,9 @@ def test_short_forms_are_read_as_what_they_stand_for(
     exec_message = Exec(3, 2, 9, 1, None, 0, target, name, payload, None)
     data = msgpack.packb(fields, unicode_errors="surrogatepass")
     assert list(wire.read(data)) == [exec_message]
-    results = [[SMALL_RESULT, 4, 3, 9, value] for value in args]
-    packed = [msgpack.packb(value, unicode_errors="surrogatepass") for value in args]
+    values = [*args, args, {"a": args, "b": [{}, []]}]
+    results = [[SMALL_RESULT, 4, 3, 9, value] for value in values]
+    packed = [msgpack.packb(value, unicode_errors="surrogatepass") for value in values]
     expected = [Result(4, 3, 9, payload, None, None) for payload in packed]
     data = msgpack.packb([fields, *results], unicode_errors="surrogatepass")
     assert list(wire.read(data)) == [exec_message, *expected]
@@ -127,14 +128,15 @@ def test_short_forms_are_read_as_what_they_stand_for(
         [float(SMALL_EXEC), 1, 0, 1, 1, 0, "m:f", None],
         {SMALL_EXEC: 1, 0: SMALL_EXEC},
         [SMALL_RESULT, 1, 0, 1],
-        [SMALL_RESULT, 1, 0, 1, []],
+        [SMALL_RESULT, 1, 0, 1, {5: 3}],
+        [SMALL_RESULT, 1, 0, 1, [{None: [0]}]],
         [SMALL_RESULT, 1, 0, 1, 5, None],
         [SMALL_RESULT, 1, None, 1, 5],
         bytes([SMALL_RESULT, 1, 2, 3, 4]),
     ],
 )
 def test_short_forms_of_a_wrong_shape_are_refused(fields: object) -> None:
-    """Too few fields, containers among the arguments, wrong types; also among several messages."""
+    """Too few fields, containers among arguments, wrong types or keys; also among several."""
     for value in (fields, [[34, 1, 2], fields]):
         with pytest.raises(RemoteProtocolError):
             wire.read(msgpack.packb(value, strict_types=False))

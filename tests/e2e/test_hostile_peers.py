@@ -727,7 +727,8 @@ def test_a_server_with_a_senseless_tree(index: dict[str, Any]) -> None:
         (msgpack.packb([SMALL_RESULT, 5, 0, 1, 3]), "message 5 came after message 0"),
         (msgpack.packb([SMALL_RESULT, 1, 9, 1, 3]), "9 is acknowledged"),
         (msgpack.packb([SMALL_RESULT, 1, None, 1, 3]), "malformed"),
-        (msgpack.packb([SMALL_RESULT, 1, 0, 1, [3]]), "malformed"),
+        (msgpack.packb([SMALL_RESULT, 1, 0, 1, msgpack.ExtType(5, b"")]), "malformed"),
+        (msgpack.packb([SMALL_RESULT, 1, 0, 1, [{5: 3}]]), "not a wsremote message"),
         (msgpack.packb([SMALL_RESULT, 1, 0, 1]), "malformed"),
     ],
 )

@@ -192,6 +192,19 @@ def test_a_ping_is_answered(poller: Poller, sockets: tuple[socket.socket, socket
     assert sockets[0].recv(100) == Frame(Opcode.PONG, b"hi").serialize(mask=False)
 
 
+def test_a_small_bound_counts_for_small_messages(
+    poller: Poller, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    """Those that two bytes of length suffice for as well: one as large as it, and one larger."""
+    server = connection_of(sockets[1], Side.SERVER, max_size=200)
+    keeper = Keeper(server, poller)
+    sockets[0].sendall(Frame(Opcode.BINARY, bytes(200)).serialize(mask=True))
+    # Each in a reception of its own.
+    assert keeper.messages.get(timeout=PATIENCE) == bytes(200)
+    sockets[0].sendall(Frame(Opcode.BINARY, bytes(201)).serialize(mask=True))
+    assert keeper.lost.get(timeout=PATIENCE).code == 1009
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..codec import wire
 from ..codec.packing import pack_scalars, unpack
-from ..codec.scalars import PLAIN_TYPES
+from ..codec.scalars import SHORT_TYPES
 from ..errors import ConnectionLost
 from ..protocol.batches import check_results
 from ..protocol.messages import (
@@ -165,7 +165,7 @@ class AsyncSending(AsyncAnswering):
                             kind == SMALL_RESULT
                             and seq == sequence.received + 1
                             and type(ack) is int
-                            and type(value) in PLAIN_TYPES
+                            and type(value) in SHORT_TYPES
                             and type(answer := calls.get(call)) is Answer
                             and not answer._inbox
                             and self.closed_because is None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..channel.channel import TooLate
 from ..codec import wire
 from ..codec.packing import pack_scalars
-from ..codec.scalars import PLAIN_TYPES, UNSIZED_TYPES
+from ..codec.scalars import PLAIN_TYPES, SHORT_TYPES, UNSIZED_TYPES
 from ..codec.writeback import containers_of
 from ..errors import CallTimeout, ConnectionLost, RemoteProtocolError
 from ..protocol.messages import (
@@ -295,7 +295,7 @@ class Driver(Receiving):
                         fields = wire.unpack(received[0])
                         if is_short := len(fields) == 5:
                             kind, seq, ack, answered, result = fields
-                            is_mine = kind == SMALL_RESULT and type(result) in PLAIN_TYPES
+                            is_mine = kind == SMALL_RESULT and type(result) in SHORT_TYPES
                         else:
                             kind, seq, ack, answered, result, changes, transfers = fields
                             is_mine = kind == _RESULT and type(result) is bytes

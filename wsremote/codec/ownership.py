@@ -62,13 +62,17 @@ def is_unshared(holder: list[Any]) -> bool:
     return next(map(getrefcount, holder)) == _ONE_SLOT
 
 
-def is_plain_tree(holder: list[Any]) -> bool:
+def is_plain_tree(holder: list[Any], most: int = _MOST_LEAVES) -> bool:
     """Whether `holder` has small lists and dicts of plain scalars, each referred to once.
 
     As JSON is, and many results are: such a one is fresh, and can be packed as it is, in half the
     time. A loop, since of few values it is quicker than what loops in C.
+
+    Args:
+        holder: A list of one element, as for all that counts references.
+        most: Values and containers that it may have.
     """
-    left = _MOST_LEAVES
+    left = most
     branches: list[Any] = [holder]
     for branch in branches:
         children: Any = branch

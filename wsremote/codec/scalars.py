@@ -19,13 +19,16 @@ from typing import Any, Final
 from ..errors import DecodeError
 from . import tags
 
-__all__ = ["BUILD", "LOWER", "PLAIN_TYPES", "UNSIZED_TYPES"]
+__all__ = ["BUILD", "LOWER", "PLAIN_TYPES", "SHORT_TYPES", "UNSIZED_TYPES"]
 
 PLAIN_TYPES: Final[frozenset[type]] = frozenset([NoneType, bool, int, float, str, bytes])
 """What msgpack writes exactly as it is."""
 
 UNSIZED_TYPES: Final = PLAIN_TYPES - {str, bytes}
 """Those of them that are always small."""
+
+SHORT_TYPES: Final = PLAIN_TYPES | {list, dict}
+"""Of results that have the short form: those, and lists and dicts of them with text as keys."""
 
 Lower = Callable[[Any, Callable[[object], Any]], list[Any]]
 Build = Callable[[list[Any]], object]

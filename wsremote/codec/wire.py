@@ -28,7 +28,7 @@ from ..protocol.messages import (
     Exec,
     Result,
 )
-from .scalars import PLAIN_TYPES
+from .scalars import PLAIN_TYPES, SHORT_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +42,7 @@ __all__ = [
     "pack_documents",
     "read",
     "read_chunk_head",
+    "short_result",
     "unpack",
     "unpack_documents",
     "write",
@@ -64,7 +65,7 @@ _SMALL_EXEC: Final = frozenset(
     for target in (str, int)
     for name in (str, NoneType)
 )
-_SMALL_RESULT: Final = frozenset((int, int, int, int, value) for value in PLAIN_TYPES)
+_SMALL_RESULT: Final = frozenset((int, int, int, int, value) for value in SHORT_TYPES)
 _are_plain: Final = PLAIN_TYPES.issuperset
 # Class and accepted field types, the number's own included, by type number.
 _READ: Final = {
@@ -164,12 +165,21 @@ def _small_message(fields: Any) -> Message:
         if fields[0] == SMALL_RESULT:
             if types in _SMALL_RESULT:
                 _, seq, ack, call, value = fields
-                return Result(seq, ack, call, pack(value), None, None)
+                try:
+                    return Result(seq, ack, call, pack(value), None, None)
+                except ValueError:
+                    pass  # deeper than msgpack 1.1 writes, though it has read it
         elif types in _SMALL_EXEC and _are_plain(map(type, fields[8:])):
             _, seq, ack, call, lane, op, target, name, *args = fields
             payload = pack([*args, None])
             return Exec(seq, ack, call, lane, None, op, target, name, payload, None)
     raise RemoteProtocolError("malformed small message")
+
+
+def short_result(seq: int, ack: int, call: int, packed: bytes) -> bytes:
+    """The short form of a result whose value is packed already."""
+    # An array of four, which becomes one of five.
+    return b"%c%b%b" % (_OF_FIVE, pack((SMALL_RESULT, seq, ack, call))[1:], packed)
 
 
 def chunk_head(transfer: int, total: int, offset: int, size: int) -> bytes:

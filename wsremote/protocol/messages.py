@@ -507,8 +507,8 @@ SMALL_EXEC: Final = 29
 the arguments themselves. It is read as the `Exec` that it stands for."""
 
 SMALL_RESULT: Final = 30
-"""The short form of a `Result` that is a scalar: `seq, ack, call, value`. It is read as that
-`Result`."""
+"""The short form of a `Result` that is a scalar, or a few of them in lists and dicts: `seq, ack,
+call, value`. It is read as that `Result`."""
 
 
 def _shapes(cls: type[Message]) -> frozenset[tuple[type, ...]]:

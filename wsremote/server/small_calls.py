@@ -14,7 +14,8 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..codec import wire
-from ..codec.packing import pack_scalars
+from ..codec.ownership import is_plain_tree
+from ..codec.packing import pack, pack_scalars
 from ..codec.scalars import PLAIN_TYPES, UNSIZED_TYPES
 from ..errors import ConnectionLost, RemoteProtocolError
 from ..protocol.messages import KEEP, NUMBERS, SMALL_EXEC, SMALL_RESULT, Exec, Op, Release
@@ -46,7 +47,10 @@ _ONCE: Final = (None,)
 _MANY: Final = 64
 """Answers that a client has not acknowledged, above which it may be one that does not read."""
 _SMALL: Final = 16 * 1024
-"""Bytes of a result above which what else a call costs is of no account."""
+"""Bytes of a result above which what else a call costs is of no account. No client has a lower
+bound for results that stay."""
+_FEW: Final = 100
+"""Values and containers of a result that is packed here: 12 µs less of 42, for a list of three."""
 
 
 def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
@@ -128,7 +132,7 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
             if holds:
                 reading.release()
         holder: list[Any] | None = None
-        value, reply = None, None
+        value, reply, tree = None, None, None
         # An interrupt can be raised from release() to the checkpoint, and nowhere else: who sends
         # one has received it before.
         try:
@@ -149,8 +153,15 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
                 ):
                     # The only reference to it, and not kept until the next such result.
                     holder, value = [value], None
-                    reply = session.answer(_message(call, op, target, name), holder)
-                    holder = None
+                    if (
+                        (result is list or result is dict)
+                        and not (watched or weakly)
+                        and is_plain_tree(holder, _FEW)
+                    ):
+                        tree = pack(holder[0])
+                    if tree is None:
+                        reply = session.answer(_message(call, op, target, name), holder)
+                        holder = None
                 elif watched:
                     session.watching.tell()
             except KeyboardInterrupt:
@@ -197,7 +208,10 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
                         # As Channel does it.
                         seq, ack = sequence.sent + 1, sequence.received
                         try:
-                            data = pack_scalars([SMALL_RESULT, seq, ack, call, value])
+                            if tree is None:
+                                data = pack_scalars([SMALL_RESULT, seq, ack, call, value])
+                            else:
+                                data = wire.short_result(seq, ack, call, tree)
                         except (OverflowError, UnicodeEncodeError):
                             pass
                         if len(data) > _SMALL:
@@ -208,7 +222,7 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
                             connection.send(data)
                             sequence.written = seq
             if not data and reply is None:
-                reply = _answer(session, _message(call, op, target, name), value)
+                reply = _answer(session, _message(call, op, target, name), holder or [value])
         except ConnectionLost as error:
             logger.debug("! call %d has nobody to answer: %s", call, error)
         if reply is not None or lane._interrupted or session._cancelled:
@@ -259,10 +273,10 @@ def short_form(fields: Any) -> Any:
     return [SMALL_EXEC, seq, ack, call, lane, op, target, name, *args]
 
 
-def _answer(session: Session, message: Exec, value: Any) -> Reply:
-    """What to answer with a scalar that is no small one, or not by the short way."""
+def _answer(session: Session, message: Exec, holder: list[Any]) -> Reply:
+    """What to answer with a result that is no small one, or not by the short way."""
     try:
-        return session.answer(message, [value])
+        return session.answer(message, holder)
     except Exception as error:
         return session._fault(message.call, error, executed=True)
 

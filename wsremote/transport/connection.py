@@ -205,7 +205,8 @@ class SocketConnection(Bulk):
             raise ConnectionLost(*self._closed()) from error
         self.activity += 1
         data = arrived[0]
-        size, mask_bit = len(data) - self._head, self._mask_bit
+        head, mask_bit = self._head, self._mask_bit
+        size = len(data) - head
         # What nearly every reception is: one whole small frame, and nothing else.
         if (
             0 < size < 126
@@ -217,6 +218,19 @@ class SocketConnection(Bulk):
             inbox.append(apply_mask(data[6:], data[2:6]) if mask_bit else data[2:])
             arrived.clear()
             self._ask = _TINY
+        # The same with two bytes more of length, such as a result of a few fields: 3 µs less.
+        elif (
+            127 < size <= _SMALL
+            and data[0] == _FINAL_BINARY
+            and data[1] == 126 | mask_bit
+            and data[2] << 8 | data[3] == size - 2
+            and size <= self.max_size
+            and self._is_plain
+            and len(arrived) == 1
+        ):
+            payload = data[head + 2 :]
+            inbox.append(apply_mask(payload, data[head - 2 : head + 2]) if mask_bit else payload)
+            arrived.clear()
         elif not arrived[-1]:
             self._end_of_stream()
         else:
