@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end tests."""
+"""Fixtures that tests of several rooms use."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from harness import OpenSession, Serve, ServedProcess, start_server
+from local_server import Local, RawClient, serving
 
 import wsremote
 
@@ -51,3 +52,17 @@ def session() -> Iterator[OpenSession]:
             return opened
 
         yield connect
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Local]:
+    """A server in this process."""
+    with serving(tmp_path) as local:
+        yield local
+
+
+@pytest.fixture
+def raw(local: Local) -> Iterator[RawClient]:
+    """A client that speaks message by message."""
+    with contextlib.closing(RawClient(local)) as client:
+        yield client

@@ -5,11 +5,10 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from local_server import PATIENCE, TOKEN, Local, serving
+from local_server import PATIENCE, TOKEN, Local
 
 import wsremote
 from wsremote.client import background
@@ -25,13 +24,6 @@ def threads() -> Iterator[CallbackThreads]:
     threads = CallbackThreads("of the tests")
     yield threads
     threads.stop()
-
-
-@pytest.fixture
-def local(tmp_path: Path) -> Iterator[Local]:
-    """A server in this process."""
-    with serving(tmp_path) as local:
-        yield local
 
 
 @pytest.fixture

@@ -117,7 +117,8 @@ def test_who_sends_finds_that_the_connection_is_lost(
         pkg = session.modules.steady
         assert await pkg.add(1) == 2
         descriptor = session._driver.connection.fileno()
-        await asyncio.sleep(5 * loop_poller.TICK)
+        while session._driver.poller_of_loop.is_ticking:  # noqa: ASYNC110
+            await asyncio.sleep(0)
         asyncio.get_running_loop().remove_reader(descriptor)
         proxy.reset()
         # The next write finds it, and no read before.

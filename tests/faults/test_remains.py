@@ -7,25 +7,15 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from faults.proxy import FaultProxy
 from faults.schedules import EveryNth
-from local_server import PATIENCE, TOKEN, Local, barrier, serving
+from local_server import PATIENCE, TOKEN, Local, barrier
 
 import wsremote
 from wsremote.client.opening import poller as client_poller
-
-
-@pytest.fixture
-def local(tmp_path: Path) -> Iterator[Local]:
-    """A server in this process."""
-    with serving(tmp_path) as local:
-        yield local
 
 
 def use(module: Any, rounds: int) -> None:

@@ -170,6 +170,8 @@ def find(name, url):
 def told():
     # The answer that is written while this waits.
     go = Path(os.environ["ANSWER"] + ".go")
+    asked = Path(os.environ["ANSWER"] + ".asked")
+    asked.touch()
     while not go.exists():
         time.sleep(0.005)
     return json.loads(go.read_text())

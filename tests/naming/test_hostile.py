@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faults.proxy import FaultProxy
@@ -257,15 +258,19 @@ def test_one_that_hangs_keeps_nobody_from_another_server(
     assert "did not answer within" in str(failures[0])
 
 
+def with_three_before(url: str) -> list[dict[str, Any]]:
+    """What a name server has of four servers, of which only the last is there."""
+    return [
+        {"name": "risk", "id": str(number), "urls": [each], "state": "pinned"}
+        for number, each in enumerate([nobody(), nobody(), nobody(), url])
+    ]
+
+
 def test_if_the_first_few_cannot_be_used_others_are_asked_for(
     lying: ServedProcess, right: ServedProcess, say: Say
 ) -> None:
     """A name server gives three at first: all of them may be full."""
-    urls = [*(nobody() for _ in range(3)), right.url]
-    records = [
-        {"name": "risk", "id": str(number), "urls": [url], "state": "pinned"}
-        for number, url in enumerate(urls)
-    ]
+    records = with_three_before(right.url)
     say(f"{records!r}[:n]")
     with by_name(lying) as session:
         assert session.url == right.url
@@ -278,12 +283,7 @@ async def test_others_are_asked_for_in_a_loop_too(
     lying: ServedProcess, right: ServedProcess, say: Say
 ) -> None:
     """The same look-up."""
-    urls = [*(nobody() for _ in range(3)), right.url]
-    records = [
-        {"name": "risk", "id": str(number), "urls": [url], "state": "pinned"}
-        for number, url in enumerate(urls)
-    ]
-    say(f"{records!r}[:n]")
+    say(f"{with_three_before(right.url)!r}[:n]")
     connecting = wsremote.connect_async("risk", token=lying.token, nameserver=lying.url)
     async with connecting as session:
         assert session.url == right.url

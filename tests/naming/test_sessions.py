@@ -159,8 +159,11 @@ async def test_a_look_up_does_not_block_the_loop(
     go = lying.errors.parent / "answer.json.go"
     say("told()")
 
+    asked = go.with_suffix(".asked")
+
     async def answer() -> None:
-        await asyncio.sleep(0.05)
+        while not asked.exists():  # noqa: ASYNC110 - another process makes it
+            await asyncio.sleep(0)
         beside = go.with_name("beside")
         beside.write_text(
             json.dumps([{"name": "risk", "id": "1", "urls": [right.url], "state": "pinned"}])
@@ -173,13 +176,16 @@ async def test_a_look_up_does_not_block_the_loop(
         await (await connecting).close()
     finally:
         go.unlink()
+        asked.unlink()
 
 
-async def test_a_look_up_can_be_cancelled(say: Say, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_look_up_can_be_cancelled(lying: ServedProcess, say: Say) -> None:
     """At once; what still comes of it is thrown away."""
-    say("time.sleep(30)")
+    asked = lying.errors.parent / "waits"
+    say(f"(Path({str(asked)!r}).touch(), time.sleep(30))")
     task = asyncio.ensure_future(wsremote.connect_async("risk"))
-    await asyncio.sleep(0.05)
+    while not asked.exists():  # noqa: ASYNC110 - another process makes it
+        await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -36,13 +36,6 @@ def local(tmp_path: Path) -> Iterator[Local]:
         yield local
 
 
-@pytest.fixture
-def raw(local: Local) -> Iterator[RawClient]:
-    """A client that speaks message by message."""
-    with closing(RawClient(local)) as client:
-        yield client
-
-
 def add_async_functions(module: Any) -> None:
     """What the served module has besides: found there by name, as the client calls it."""
     events: dict[str, asyncio.Event] = {}

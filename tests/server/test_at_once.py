@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +57,6 @@ def local(tmp_path: Path, quick: Quick) -> Iterator[Local]:
     source = f"{SOURCE}\nitems = []\n"
     with serving(tmp_path, source=source, at_once={"add": quick}) as local:
         yield local
-
-
-@pytest.fixture
-def raw(local: Local) -> Iterator[RawClient]:
-    """A client that speaks message by message."""
-    with closing(RawClient(local)) as client:
-        yield client
 
 
 def served(local: Local) -> Session:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
-import pytest
-from local_server import PATIENCE, Local, RawClient, serving
+from local_server import PATIENCE, Local, RawClient
 
 from wsremote.codec.faults import encode_fault
 from wsremote.codec.values import ValueCodec
@@ -24,20 +21,6 @@ from wsremote.protocol.messages import (
     Release,
     Result,
 )
-
-
-@pytest.fixture
-def local(tmp_path: Path) -> Iterator[Local]:
-    """A server in this process."""
-    with serving(tmp_path) as local:
-        yield local
-
-
-@pytest.fixture
-def raw(local: Local) -> Iterator[RawClient]:
-    """A client that speaks message by message."""
-    with closing(RawClient(local)) as client:
-        yield client
 
 
 class OneFunction:

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from local_server import PATIENCE, TOKEN, Local, serving
+from local_server import PATIENCE, TOKEN, Local
 
 import wsremote
 from wsremote.protocol.messages import Exec
 from wsremote.server.session import Session
 
 MOST = 64 * 1024 * 1024
-
-
-@pytest.fixture
-def local(tmp_path: Path) -> Iterator[Local]:
-    """A server in this process."""
-    with serving(tmp_path) as local:
-        yield local
 
 
 def size_of(entry: Any) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -27,20 +26,6 @@ from wsremote.protocol.messages import (
     Release,
     Result,
 )
-
-
-@pytest.fixture
-def local(tmp_path: Path) -> Iterator[Local]:
-    """A server in this process."""
-    with serving(tmp_path) as local:
-        yield local
-
-
-@pytest.fixture
-def raw(local: Local) -> Iterator[RawClient]:
-    """A client that speaks message by message."""
-    with closing(RawClient(local)) as client:
-        yield client
 
 
 def test_calls_of_a_lane_run_in_order(local: Local, raw: RawClient) -> None:

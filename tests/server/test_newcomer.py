@@ -25,13 +25,6 @@ def local(tmp_path: Path) -> Iterator[Local]:
         yield local
 
 
-@pytest.fixture
-def raw(local: Local) -> Iterator[RawClient]:
-    """A client that speaks message by message."""
-    with closing(RawClient(local)) as client:
-        yield client
-
-
 def only(local: Local) -> Newcomer | Session:
     """The one session that there is."""
     barrier(local.server.poller)

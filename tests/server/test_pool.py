@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,6 @@ def local(tmp_path: Path) -> Iterator[Local]:
     """A server in this process, with three workers a session."""
     with serving(tmp_path, limits=Limits(max_workers=3)) as local:
         yield local
-
-
-@pytest.fixture
-def raw(local: Local) -> Iterator[RawClient]:
-    """A client that speaks message by message."""
-    with closing(RawClient(local)) as client:
-        yield client
 
 
 def batch(raw: RawClient, *calls: tuple[Any, ...], lane: int = POOL) -> None:

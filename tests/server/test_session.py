@@ -29,20 +29,6 @@ from wsremote.transport import ending
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> Iterator[Local]:
-    """A server in this process."""
-    with serving(tmp_path) as local:
-        yield local
-
-
-@pytest.fixture
-def raw(local: Local) -> Iterator[RawClient]:
-    """A client that speaks message by message."""
-    with closing(RawClient(local)) as client:
-        yield client
-
-
-@pytest.fixture
 def other(local: Local) -> Iterator[wsremote.Session]:
     """An ordinary session beside it."""
     with wsremote.connect(local.url, token=TOKEN, new=True) as session:

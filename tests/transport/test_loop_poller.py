@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import select
 import socket
 import struct
 import threading
@@ -82,7 +83,9 @@ async def test_who_is_gone_is_not_reminded() -> None:
     poller.remind(time.monotonic(), gone.be)
     del gone
     gc.collect()
-    await asyncio.sleep(0.01)
+    done: asyncio.Future[None] = poller.loop.create_future()
+    poller.call_at(time.monotonic(), lambda: done.set_result(None))
+    await done
 
 
 async def test_who_waits_for_room_looks_again() -> None:
@@ -314,9 +317,10 @@ def test_a_close_is_no_loss_before_the_other_side_has_closed(run: Run) -> None:
             keeper = Keeper(connection, poller := LoopPoller(loop))
             connection.close(1000, "bye")
             other.sendall(b"\x82\x04late")
-            await asyncio.sleep(0.01)
+            while select.select([connection], [], [], 0)[0]:  # noqa: ASYNC110
+                await asyncio.sleep(0)
             while poller.is_ticking:  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0)
             assert not keeper.lost.done()
             other.shutdown(socket.SHUT_WR)
             assert (await keeper.lost).code == 1000
