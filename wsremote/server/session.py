@@ -1,8 +1,9 @@
 """One client's session on the server: receives and routes messages, holds the lanes.
 
 Messages come from whoever reads the connection, a lane or the poller, and are routed
-under the right to read. A session is built in four files: `outbox` sends, `calling_back` calls
-the client, `execution` executes its calls.
+under the right to read. A session is built in six files, each on the one before: `outbox` sends,
+`calling_back` calls the client, `answering` answers its calls, `execution` executes them, `routing`
+finds the lane of each; and this one, which receives.
 """
 
 from __future__ import annotations
