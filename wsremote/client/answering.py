@@ -26,6 +26,7 @@ from ..protocol.handles import STRONG, WEAK
 from ..protocol.messages import (
     AWAIT,
     Cancel,
+    Cancelling,
     Changes,
     ClassInfo,
     Exec,
@@ -121,9 +122,11 @@ class Answering(Link):
         self._loops: dict[int, asyncio.AbstractEventLoop] = {}
         self._last_in_loop = 0
         # Callbacks that the server awaits, by their number, with their tasks, as soon as these
-        # run; and those of them that it has cancelled.
+        # run; how often the tasks of those that it has cancelled were told; and those whose tasks
+        # have answered and are not at their end.
         self._awaits: dict[int, asyncio.Task[Any] | None] = {}
-        self._cancelled: set[int] = set()
+        self._cancelled: dict[int, int] = {}
+        self._answered: set[int] = set()
         # Run callbacks that no waiting call has caused, and finalizers.
         self._callback_threads = CallbackThreads(f"wsremote-callbacks-{self.id[:8]}")
         self._background = Background(f"wsremote-finalizers-{self.id[:8]}")
@@ -168,6 +171,7 @@ class Answering(Link):
         kept: list[Any] = []
         try:
             reply = await self._perform(message, kept, in_loop=True)
+            self._answered.add(message.call)
             self.send(*reply)
         except ConnectionLost as error:
             logger.debug("! the session ended during a callback: %s", error)
@@ -176,23 +180,34 @@ class Answering(Link):
     def _awaited_ended(self, message: Exec, task: asyncio.Task[None]) -> None:
         """What the server awaits has ended, perhaps before it began: with its loop."""
         self._forget_awaited(message.call)
-        if task.cancelled():
+        # A task that cancels itself in its last step has answered, and is cancelled.
+        if task.cancelled() and message.call not in self._answered:
             self._background.submit(partial(self._refuse, message, asyncio.CancelledError()))
+        self._answered.discard(message.call)
 
     def _forget_awaited(self, call: int) -> None:
         self._awaits.pop(call, None)
-        self._cancelled.discard(call)
+        self._cancelled.pop(call, None)
 
     async def _awaited(self, call: int, value: Any) -> Any:
         """What comes of an awaitable that a callback gave; the server may cancel it."""
         task = asyncio.current_task()
+        assert task is not None
         self._awaits[call] = task
         try:
-            if call in self._cancelled and task is not None:
-                task.cancel()
+            if call in self._cancelled:
+                # Where it waits first, if it does.
+                task.get_loop().call_soon(self._cancel, call, task)
             return await value
         finally:
             self._forget_awaited(call)
+
+    def _cancel(self, call: int, task: asyncio.Task[Any]) -> None:
+        """Cancel what the server awaits, in its loop, and say so if that is not too late."""
+        if self._awaits.get(call) is task and task.cancel():
+            self._cancelled[call] += 1
+            with contextlib.suppress(ConnectionLost):
+                self.send(Cancelling, call, self._cancelled[call])
 
     async def _perform(
         self, message: Exec, kept: list[Any], *, in_loop: bool = False
@@ -426,8 +441,8 @@ class Answering(Link):
     def _on_cancel(self, message: Cancel) -> None:
         """What is awaited can be cancelled; all else runs in threads of the user's."""
         if message.call in self._awaits:
-            self._cancelled.add(message.call)
+            self._cancelled.setdefault(message.call, 0)
             task = self._awaits.get(message.call)
             if task is not None:
                 with contextlib.suppress(RuntimeError):  # its loop was closed
-                    task.get_loop().call_soon_threadsafe(task.cancel)
+                    task.get_loop().call_soon_threadsafe(self._cancel, message.call, task)

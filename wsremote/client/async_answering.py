@@ -209,15 +209,15 @@ class AsyncAnswering(Driver):
             finally:
                 placed.reset(token)
             kind, *fields = reply
-            if kind is Fault or not fields[-1]:
+            if kind is not Fault and fields[-1]:
+                try:
+                    await self.send_behind(kind, fields[-1], *fields)
+                except NotTaken as error:
+                    payload = encode_fault(error, self.codec, limit=self.largest)
+                    self.send(Fault, message.call, True, payload, None)
+            else:
                 self.send(kind, *fields)
-                kept.clear()
-                return
-            try:
-                await self.send_behind(kind, fields[-1], *fields)
-            except NotTaken as error:
-                payload = encode_fault(error, self.codec, limit=self.largest)
-                self.send(Fault, message.call, True, payload, None)
+            self._answered.add(message.call)
         except ConnectionLost as error:
             logger.debug("! the session ended during a callback: %s", error)
         kept.clear()

@@ -70,6 +70,7 @@ class Answer(Waiting):
         lane: The lane that it runs in, as `Exec` has it.
         is_late: Whether its time was up before the answer came.
         context: Of the task that awaits it.
+        told: How often what runs there has been told that it is cancelled.
         is_cancelled: Whether its task is to be told that it is cancelled.
         is_plain: Whether nothing has come for it but a scalar: nobody else has it then.
     """
@@ -80,6 +81,7 @@ class Answer(Waiting):
     is_over = False
     is_late = False
     lane = 0
+    told = 0
     warned: tuple[Warned, ...] = ()
     context: Context | None = None
     asleep = _ALWAYS
@@ -118,6 +120,10 @@ class Answer(Waiting):
     def has_come(self) -> bool:
         """Whether there is nothing more to wait for."""
         return self.value is not NOTHING or self.message is not None or self.is_over
+
+    def cancelling(self, times: int) -> None:
+        """What runs there has been told that it is cancelled."""
+        self.told = times
 
     def wake(self) -> bool:
         """Something has come; from any thread."""

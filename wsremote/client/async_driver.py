@@ -359,16 +359,16 @@ class AsyncDriver(AsyncSending):
         """A task is cancelled that awaits what is awaited there: its answer says what comes of it.
 
         Raises:
-            CancelledError: It did not come soon.
+            CancelledError: It did not come soon, or what runs there had ended before it was told.
         """
-        late = self.loop.call_later(_MERCY, self._late, answer)
+        late, cancels = self.loop.call_later(_MERCY, self._late, answer), 1
         try:
             while not answer.has_come and not answer.is_late:
                 self.send(Cancel, answer.call)
                 try:
                     await answer
                 except CancelledError:
-                    continue  # once more, and told once more
+                    cancels += 1  # once more, and told once more
         except BaseException as second:
             self.abandon(answer)
             if isinstance(second, ConnectionLost):
@@ -376,7 +376,7 @@ class AsyncDriver(AsyncSending):
             raise
         finally:
             late.cancel()
-        if not answer.has_come:
+        if not answer.has_come or answer.told < cancels:
             self.abandon(answer)
             raise error
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 from asyncio import _get_running_loop
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AwaitedCall", "AwaitedCalls", "number_now"]
 
+logger = logging.getLogger("wsremote.client")
+
 
 class AwaitedCall(Waiting):
     """One call that a coroutine awaits.
@@ -42,11 +45,12 @@ class AwaitedCall(Waiting):
 
     Attributes:
         answer: As soon as it has come and is next.
+        told: How often what runs there has been told that it is cancelled.
         lane: Of the loop's thread.
         loop: In which the coroutine runs.
     """
 
-    __slots__ = ("_arrived", "_driver", "answer", "lane", "loop")
+    __slots__ = ("_arrived", "_driver", "answer", "lane", "loop", "told")
 
     def __init__(self, driver: Driver, lane: Lane, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
@@ -55,6 +59,7 @@ class AwaitedCall(Waiting):
         self.loop = loop
         self._arrived: asyncio.Event = asyncio.Event()
         self.answer: Result | Fault | None = None
+        self.told = 0
         # Always: whoever has something for it is to say so.
         self.asleep = threading.Lock()
 
@@ -88,6 +93,10 @@ class AwaitedCall(Waiting):
                 # Seen by the coroutine itself.
                 inbox.appendleft(message)
                 return
+
+    def cancelling(self, times: int) -> None:
+        """What runs there has been told that it is cancelled."""
+        self.told = times
 
     async def arrived(self) -> None:
         """Wait until something has come."""
@@ -255,6 +264,17 @@ class AwaitedCalls:
             driver.send(Cancel, call)
         driver._take_over(waiting)
 
+    def drop(self, answer: Result | Fault, call: int) -> None:
+        """Nobody wants an answer that has come: decode it, so that what it lends is released."""
+
+        def decode() -> None:
+            try:
+                self.value_of(answer, call, [])
+            except BaseException as error:
+                logger.debug("! of a call that was cancelled: %r", error)
+
+        self.driver._background.submit(decode)
+
     def over(self, call: str = "") -> SessionClosed:
         """What a use of a session that is over raises."""
         return self.driver._over(call)
@@ -308,14 +328,16 @@ async def _awaited(
     """
     __tracebackhide__ = True
     loop = asyncio.get_running_loop()
+    cancels, cancelled = 0, None
     try:
         waiting, call, containers = calls.begin(loop, op, target, name, args, kwargs)
         try:
             while waiting.answer is None:
                 try:
                     await waiting.arrived()
-                except asyncio.CancelledError:
+                except asyncio.CancelledError as error:
                     # What the server's code makes of it, its answer says.
+                    cancels, cancelled = cancels + 1, error
                     calls.driver.send(Cancel, call)
                 waiting.look()
                 if waiting.answer is None and waiting.inbox:
@@ -327,7 +349,13 @@ async def _awaited(
             raise
         finally:
             calls.ended(waiting)
+        if cancelled is not None and waiting.told < cancels:
+            # It had ended before it was told.
+            calls.drop(waiting.answer, call)
+            raise cancelled
         return calls.value_of(waiting.answer, call, containers)
     except BaseException:
         hide_own_frames()
         raise
+    finally:
+        cancelled = None  # its traceback has this frame

@@ -33,6 +33,7 @@ from ..errors import (
 )
 from ..protocol.batches import check_results
 from ..protocol.messages import (
+    Cancelling,
     Exec,
     Fault,
     Fetch,
@@ -116,6 +117,7 @@ class Receiving(Answering):
                 Results: self._on_results,
                 Output: self._on_output,
                 Warned: self._on_output,
+                Cancelling: self._on_cancelling,
                 Modules: self._on_modules,
             },
             resumer,
@@ -422,6 +424,11 @@ class Receiving(Answering):
         if waiting is not None:
             waiting.inbox += (message,)
         return waiting
+
+    def _on_cancelling(self, message: Cancelling) -> None:
+        waiting = self._calls.get(message.call)
+        if waiting is not None:
+            waiting.cancelling(message.times)
 
     def _on_modules(self, message: Modules) -> None:
         if not self._fetches:

@@ -55,6 +55,9 @@ class Waiting:
         """What is called, by the number of the call; None if nobody needs to know of it."""
         return self.what
 
+    def cancelling(self, times: int) -> None:
+        """What runs there has been told that it is cancelled; of no account if none awaits it."""
+
     def give(self, call: int, values: list[Any]) -> int:
         """The answers to a call and those that follow it, scalars; gives how many it has taken."""
         raise RemoteProtocolError("a call that was made alone is answered with others")

@@ -368,6 +368,21 @@ class Cancel(NamedTuple):
     call: int
 
 
+class Cancelling(NamedTuple):
+    """What I run for a call of yours that you await is told that it is cancelled.
+
+    It precedes the answer. A cancel that it does not count came when the call had ended.
+
+    Attributes:
+        times: How often it has been told by now.
+    """
+
+    seq: int
+    ack: int
+    call: int
+    times: int
+
+
 class Leave(NamedTuple):
     """The thread of a lane of mine has ended: what waits in it still runs, and nothing follows."""
 
@@ -437,6 +452,7 @@ Message = (
     | Changes
     | Release
     | Cancel
+    | Cancelling
     | Leave
     | Batch
     | Results
@@ -459,6 +475,7 @@ Numbered = (
     | Changes
     | Release
     | Cancel
+    | Cancelling
     | Leave
     | Batch
     | Results
@@ -493,6 +510,7 @@ TYPES: Final[dict[int, type[Message]]] = {
     26: Batch,
     27: Results,
     28: Unread,
+    31: Cancelling,
     32: Chunk,
     33: Ack,
     34: Ping,

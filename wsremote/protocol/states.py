@@ -37,6 +37,7 @@ from .messages import (
     Batch,
     Bye,
     Cancel,
+    Cancelling,
     Challenge,
     Changes,
     Chunk,
@@ -85,7 +86,7 @@ class State(enum.Enum):
 Table = dict[State, dict[type["Message"], State]]
 
 _BOTH_WAYS: Final = (
-    *(Exec, Result, Fault, Release, Cancel, Leave, ClassInfo, Unread),
+    *(Exec, Result, Fault, Release, Cancel, Cancelling, Leave, ClassInfo, Unread),
     *(Chunk, Ack, Ping, Pong),
 )
 

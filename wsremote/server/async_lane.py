@@ -14,7 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnectionLost
-from ..protocol.messages import AWAIT, KEEP, Batch, Exec
+from ..protocol.messages import AWAIT, KEEP, Batch, Cancelling, Exec
 from .batches import whole
 from .coroutines import keep_generators
 from .output import OutputBuffer, current_sink
@@ -174,6 +174,8 @@ class _TaskStrand(Strand):
         super().__init__(lane.session, lane.number)
         self.thread = threading.get_ident()
         self.task: asyncio.Task[None] | None = None
+        # How often it has been told that it is cancelled.
+        self._told = 0
         self._lane = lane
         self._call = call
         self._loop = loop
@@ -190,8 +192,10 @@ class _TaskStrand(Strand):
                 self._loop.call_soon_threadsafe(self._cancel)
 
     def _cancel(self) -> None:
-        if self.task is not None:
-            self.task.cancel()
+        if self.task is not None and self.task.cancel():
+            self._told += 1
+            with contextlib.suppress(ConnectionLost):
+                self.session.send(Cancelling, self._call, self._told)
 
     def end(self) -> None:
         """The call has run. Tasks that it leaves behind belong to none."""

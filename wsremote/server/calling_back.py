@@ -29,7 +29,7 @@ from ..errors import (
     RemoteProtocolError,
     SessionClosed,
 )
-from ..protocol.messages import Cancel, Exec, Fault, Result, Unread
+from ..protocol.messages import Cancel, Cancelling, Exec, Fault, Result, Unread
 from ..protocol.transfers import checked
 from .chores import Chores
 from .kept import Kept
@@ -181,6 +181,7 @@ class CallingBack(Outbox, ABC):
         """
         strand, inbox = self.strand_here(), TaskInbox(asyncio.get_running_loop())
         callback, wait = next(self._callback_numbers), Wait(inbox)
+        cancels, cancelled = 0, None
         try:
             containers = self.send_callback(callback, wait, strand, op, target, name, args, kwargs)
             # This thread goes on with its loop.
@@ -188,8 +189,9 @@ class CallingBack(Outbox, ABC):
             while wait.answer is None:
                 try:
                     message = await inbox.next()
-                except asyncio.CancelledError:
+                except asyncio.CancelledError as error:
                     # What the client's code makes of it, its answer says.
+                    cancels, cancelled = cancels + 1, error
                     self.send(Cancel, callback)
                     continue
                 if message is None:
@@ -198,12 +200,16 @@ class CallingBack(Outbox, ABC):
                     strand.execute_nested(message)
                 elif not isinstance(message, Cancel):
                     wait.answer = message
+            if cancelled is not None and wait.told < cancels:
+                raise cancelled  # it had ended before it was told
             answer = wait.answer
         except BaseException as error:
             self.give_up(callback, wait)
             if isinstance(error, ConnectionLost):
                 raise SessionClosed(self.gone) from error
             raise
+        finally:
+            cancelled = None  # its traceback has this frame
         try:
             return self.value_of(answer, callback, containers, strand)
         finally:
@@ -356,6 +362,12 @@ class CallingBack(Outbox, ABC):
             if message.parent in self._given_up:
                 return False
         raise RemoteProtocolError(f"call {message.call} is nested in none of mine")
+
+    def _on_cancelling(self, message: Cancelling, reader: Lane | None) -> None:
+        """What the client runs for a task here is told that it is cancelled."""
+        wait = self._callbacks.get(message.call)
+        if wait is not None:
+            wait.told = message.times
 
     def _on_answer(self, message: Result | Fault, reader: Lane | None) -> None:
         """The client has answered: hand it to whom waits."""

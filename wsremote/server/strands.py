@@ -95,13 +95,15 @@ class Wait:
     Attributes:
         inbox: What has come for it: calls that are nested in it, at last the answer.
         answer: The answer, as soon as it is taken from there.
+        told: How often what runs there has been told that it is cancelled.
     """
 
-    __slots__ = ("answer", "inbox")
+    __slots__ = ("answer", "inbox", "told")
 
     def __init__(self, inbox: Inbox | None = None) -> None:
         self.inbox: Inbox = SimpleQueue() if inbox is None else inbox
         self.answer: Result | Fault | None = None
+        self.told = 0
 
 
 class _Here(threading.local):

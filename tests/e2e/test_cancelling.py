@@ -1,0 +1,226 @@
+"""A task that is cancelled hears of it, whenever that comes; in both faces and both directions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from local_server import SOURCE, TOKEN, Local, serving
+
+import wsremote
+from wsremote.server.session import Session
+
+MORE = """
+import asyncio
+
+log = []
+
+async def nap(seconds):
+    await asyncio.sleep(seconds)
+
+async def steps(stop):
+    for number in range(stop):
+        await asyncio.sleep(0)
+        yield number
+
+async def wait_for_door():
+    log.append("begins")
+    while not door("cancelled").is_set():
+        await asyncio.sleep(0)
+    log.append("ends")
+    return "the end"
+
+async def relay(function):
+    return await function()
+
+async def stay():
+    try:
+        await asyncio.sleep(40)
+    except asyncio.CancelledError:
+        return "stays"
+
+async def cancel_at_once(function):
+    "What comes of a task that is cancelled when it has just begun to await."
+    task = asyncio.ensure_future(relay(function))
+    await asyncio.sleep(0)
+    task.cancel()
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return "cancelled"
+
+async def cancel_often(function, seconds):
+    "Whether one cancel has ended a task that awaits again and again."
+    async def run():
+        while True:
+            await function()
+
+    task = asyncio.ensure_future(run())
+    await asyncio.sleep(seconds)
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=10)
+    return bool(done) and task.cancelled()
+"""
+ROUNDS = 30
+TIMEOUT = 10.0
+
+Main = Callable[[Any], Awaitable[None]]
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Local]:
+    """A server in this process."""
+    with serving(tmp_path, source=SOURCE + MORE) as local:
+        yield local
+
+
+@pytest.fixture(params=["blocking", "asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest, local: Local) -> Callable[[Main], None]:
+    """`run(main)` runs `main(pkg)` in an event loop, `pkg` that of a session of either face."""
+
+    def run(main: Main) -> None:
+        async def with_async_session() -> None:
+            async with wsremote.connect_async(local.url, token=TOKEN) as session:
+                await main(getattr(session.modules, local.name))
+
+        if request.param == "blocking":
+            with wsremote.connect(local.url, token=TOKEN, new=True) as session:
+                asyncio.run(main(getattr(session.modules, local.name)))  # type: ignore[arg-type]
+            return
+        factory: Any = asyncio.new_event_loop
+        if request.param == "uvloop":
+            factory = pytest.importorskip("uvloop").new_event_loop
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(with_async_session())
+
+    return run
+
+
+async def again_and_again(function: Callable[[], Awaitable[object]]) -> None:
+    """Await it until cancelled."""
+    while True:
+        await function()
+
+
+@pytest.mark.parametrize("kind", ["short", "longer", "steps", "callback"])
+def test_one_cancel_ends_a_task_that_awaits_again_and_again(
+    run: Callable[[Main], None], kind: str
+) -> None:
+    """Also where it meets an answer on its way: else `asyncio.timeout` would not end a loop."""
+
+    async def main(pkg: Any) -> None:
+        async def read_all() -> None:
+            async for _ in pkg.steps(60):
+                pass
+
+        async def called_back() -> int:
+            return 5
+
+        functions = {
+            "short": lambda: pkg.nap(0),
+            "longer": lambda: pkg.nap(0.001),
+            "steps": read_all,
+            "callback": lambda: pkg.relay(called_back),
+        }
+        for number in range(ROUNDS):
+            task = asyncio.ensure_future(again_and_again(functions[kind]))
+            await asyncio.sleep(0.005 + number % 7 / 3000)
+            task.cancel()
+            done, _ = await asyncio.wait([task], timeout=TIMEOUT)
+            assert done and task.cancelled()
+
+    run(main)
+
+
+def test_an_answer_that_waits_to_be_read_does_not_make_up_for_a_cancel(
+    run: Callable[[Main], None], local: Local
+) -> None:
+    """At home a task that is cancelled before it goes on is cancelled, whatever it awaits gave."""
+
+    async def main(pkg: Any) -> None:
+        task = asyncio.ensure_future(pkg.wait_for_door())
+        while not local.module.log:  # noqa: ASYNC110 - the server is in this process
+            await asyncio.sleep(0)
+        local.module.door("cancelled").set()
+        (there,) = local.server._sessions.values()
+        assert isinstance(there, Session)
+        # Nothing is read here meanwhile.
+        while there._running or len(local.module.log) < 2:
+            pass
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await pkg.relay(_five) == 5
+
+    run(main)
+
+
+def test_what_does_not_let_itself_be_cancelled_gives_its_value(run: Callable[[Main], None]) -> None:
+    """That is served code's to say, if it was told."""
+
+    async def main(pkg: Any) -> None:
+        for _ in range(ROUNDS):
+            task = asyncio.ensure_future(pkg.stay())
+            await asyncio.sleep(0)
+            # It has begun there when a call behind it has ended.
+            await pkg.nap(0)
+            task.cancel()
+            assert await task == "stays"
+
+    run(main)
+
+
+def test_one_cancel_ends_a_task_of_the_server_that_awaits_a_function_here(
+    run: Callable[[Main], None],
+) -> None:
+    """The same in the other direction."""
+
+    async def main(pkg: Any) -> None:
+        for number in range(ROUNDS):
+            assert await pkg.cancel_often(_five, 0.003 + number % 7 / 3000)
+
+    run(main)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_function_here_that_is_cancelled_as_it_begins_is_answered_once(
+    run: Callable[[Main], None], waits: bool
+) -> None:
+    """The cancel comes with the call; one that never waits has ended before it could hear of it."""
+
+    async def called() -> int:
+        if waits:
+            await asyncio.sleep(40)
+        return 5
+
+    async def main(pkg: Any) -> None:
+        for _ in range(ROUNDS):
+            # At home as well it may have ended before.
+            assert await pkg.cancel_at_once(called) in ("cancelled", 5)[: 2 - waits]
+
+    run(main)
+
+
+def test_a_function_here_that_cancels_its_own_task_is_answered_once(
+    run: Callable[[Main], None],
+) -> None:
+    """In its last step: it has given a value, and its task is cancelled all the same."""
+
+    async def called() -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        return 5
+
+    async def main(pkg: Any) -> None:
+        for _ in range(ROUNDS):
+            assert await pkg.relay(called) == 5
+
+    run(main)
+
+
+async def _five() -> int:
+    return 5
