@@ -818,6 +818,42 @@ def test_cancelling_reaches_coroutines(run: Run) -> None:
     run(main)
 
 
+def test_a_promise_is_asked_for_behind_its_call(run: Run) -> None:
+    """A call that was given up holds up the lane of a pipeline; later calls go in another one."""
+
+    async def main(session: AsyncSession) -> None:
+        pkg = session.modules.facing
+        made, given_up = asyncio.Event(), asyncio.Event()
+
+        async def block() -> int:
+            async with session.pipeline():
+                promise = pkg.add(1)
+                await asyncio.sleep(0)
+                made.set()
+                await given_up.wait()
+                value: int = await promise
+            return value
+
+        async with wsremote.connect_async(session.url, token="of the tests") as other:
+            watch = other.modules.facing
+            task = asyncio.create_task(pkg.wait_in_c("promise"))
+            await logged(watch, "promise begins")
+            asking = asyncio.create_task(block())
+            await made.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            # In another lane.
+            assert await pkg.add(2) == 3
+            given_up.set()
+            assert [await pkg.add(3), await pkg.add(4)] == [4, 5]
+            assert not asking.done()
+            await watch.open_door("promise")
+            assert await asking == 2
+
+    run(main)
+
+
 @pytest.mark.parametrize("name", ["wait_in_c", "wait_twice"])
 def test_a_cancelled_task_does_not_wait_for_the_server(run: Run, name: str) -> None:
     """Code in C that hears no interrupt, cleaning up that lasts: the task ends before they do."""

@@ -443,6 +443,7 @@ class AsyncPipeline:
             await asyncio.wait([self._carrier])
         if promise._wsremote_error is None:
             call = promise._wsremote_call
+            await self._until_asked_behind(call)
             value, _, failed = await self._driver.inner(_ASK, -call, None, ([],), None)
             # The calls before it have ended: what they have changed is seen with its value.
             for each in sorted(self._answers):
@@ -460,6 +461,12 @@ class AsyncPipeline:
         except BaseException:
             hide_own_frames()
             raise
+
+    async def _until_asked_behind(self, call: int) -> None:
+        """Wait until what is sent next is executed behind a call: at once, if in the same lane."""
+        driver = self._driver
+        if abs(driver.lane_number) != abs(self._batcher.lane) or driver._stuck is not None:
+            await driver.poller_of_loop.room(lambda: call in self._needed and not driver.closed)
 
     def _errors_seen(self, call: int) -> None:
         if call in self._answers:
