@@ -197,11 +197,11 @@ del promises, promise, thing, last, first, second
 gc.collect()
 module.add(1, 1)
 deadline = time.monotonic() + 10
-while (module.alive() > 3 or len(session._driver._calls) > 3) and time.monotonic() < deadline:
+while (module.alive() > 20 or len(session._driver._calls) > 20) and time.monotonic() < deadline:
     time.sleep(0.05)
-# A finalizer that an interrupt hits releases nothing.
+# A finalizer that an interrupt hits releases nothing; of 200 interrupts few hit one.
 print(module.alive(), session._driver._calls, file=sys.stderr)
-print("right", module.alive() <= 3, len(session._driver._calls) <= 3, session.closed)
+print("right", module.alive() <= 20, len(session._driver._calls) <= 20, session.closed)
 session.close()
 """,
     )
@@ -240,6 +240,29 @@ session.close()
 """,
     )
     assert out == "right False\n"
+
+
+def test_an_interrupt_in_a_block_whose_call_hears_none(served: ServedProcess) -> None:
+    """It is in C code: what follows goes behind it all the same, for the calls of the block."""
+    out, _ = run(
+        served,
+        """
+with session.pipeline():
+    slow = module.call(time.sleep, 1.0)
+    after = module.add(1, 1)
+    try:
+        armed = True
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        slow.result()
+    except KeyboardInterrupt:
+        print("interrupted")
+    last = module.add(2, 2)
+    print(after.result(), last.result(), type(last))
+print(module.add(3, 3))
+session.close()
+""",
+    )
+    assert out == "interrupted\n2 4 <class 'wsremote.client.promises.Promise'>\n6\n"
 
 
 def test_an_interrupt_ends_a_wait_at_once(served: ServedProcess) -> None:

@@ -527,7 +527,8 @@ class Driver(Receiving):
             self._poller.rest(self.connection)
             if lane.stuck.acquire(timeout=_MOMENT):
                 lane.stuck = None
-            else:
+            # In the block of a pipeline what follows is for its calls, and stays behind them.
+            elif all(abs(batcher.lane) != lane.number for batcher in self.batchers):
                 logger.info("= an interrupted call goes on on the server, in lane %d", lane.number)
                 lane = self._lanes.renew()
         return lane

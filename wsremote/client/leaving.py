@@ -65,4 +65,6 @@ class _Exit:
         return self._function(self._block, *exception)
 
     def __del__(self) -> None:
-        self._block.give_up()
+        # Not there if an interrupt has come while this was made: then no block was entered.
+        if (block := getattr(self, "_block", None)) is not None:
+            block.give_up()
