@@ -20,6 +20,7 @@ import wsremote
 from wsremote.client.opening import poller as client_poller
 from wsremote.errors import SessionClosed
 from wsremote.server.config import Limits
+from wsremote.transport.connection import SocketConnection
 
 
 @pytest.fixture
@@ -40,6 +41,22 @@ def session(local: Local) -> Iterator[wsremote.Session]:
 def module(local: Local, session: wsremote.Session) -> Any:
     """The served module."""
     return getattr(session.modules, local.name)
+
+
+def test_a_fetch_that_is_interrupted_before_it_leaves_takes_no_answer(
+    session: wsremote.Session, local: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answers have no number: they are for those who have asked, in order."""
+    driver = session._driver
+    digest = local.server.inventory.index["modules"][0][1]
+
+    def interrupted(connection: SocketConnection, data: bytes) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(SocketConnection, "send", interrupted)
+        driver.fetch([digest], PATIENCE)
+    assert list(driver.fetch([digest], PATIENCE)) == [digest]
 
 
 def run(local: Local, script: str) -> subprocess.CompletedProcess[str]:

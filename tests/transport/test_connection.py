@@ -5,8 +5,10 @@ from __future__ import annotations
 import queue
 import socket
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -232,6 +234,62 @@ def test_violations_close_with_their_code(
     assert answer[:1] == b"\x88"
     assert int.from_bytes(answer[2:4]) == code
     assert keeper.lost.get(timeout=PATIENCE).code == code
+
+
+def test_a_violation_in_pieces_is_one(
+    poller: Poller, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    """A reserved bit, and a payload that looks like a message where it is cut."""
+    server = connection_of(sockets[1], Side.SERVER)
+    keeper = Keeper(server, poller)
+    sockets[0].sendall(b"\xc2\xfe" + (300).to_bytes(2) + bytes(4) + bytes(10))
+    while not server._arrived:
+        pass
+    sockets[0].sendall(b"\x82\x85\0\0\0\0HELLO" + bytes(279))
+    assert keeper.lost.get(timeout=PATIENCE).code == 1002
+    assert keeper.messages.empty()
+
+
+@pytest.mark.parametrize("size", [5, 300])
+def test_an_interrupt_as_a_message_is_received_does_not_double_it(
+    size: int, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    """It can land in any call. What was received is there once when it is looked for again."""
+
+    class Interrupted(deque[Any]):
+        """Each of its methods is hit once, when it has done its work."""
+
+        hit: ClassVar[set[str]] = set()
+
+        def append(self, item: Any) -> None:
+            super().append(item)
+            self._interrupt("append")
+
+        def clear(self) -> None:
+            super().clear()
+            self._interrupt("clear")
+
+        def _interrupt(self, name: str) -> None:
+            if name not in self.hit:
+                self.hit.add(name)
+                raise KeyboardInterrupt
+
+    client = connection_of(sockets[1], Side.CLIENT)
+    client.inbox, client._arrived = Interrupted(), Interrupted()
+    Interrupted.hit.clear()
+    sockets[0].sendall(Frame(Opcode.BINARY, bytes(size)).serialize(mask=False))
+    with client.reading:
+        while True:
+            try:
+                received = client.receive(PATIENCE)
+                break
+            except KeyboardInterrupt:
+                pass
+        assert list(received) == [bytes(size)]
+        assert list(client.receive(0)) == [bytes(size)]
+        received.popleft()
+        assert not client.receive(0)
+    assert Interrupted.hit == {"clear"}
 
 
 def test_a_cut_inside_a_frame_is_a_lost_connection(

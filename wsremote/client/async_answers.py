@@ -63,7 +63,7 @@ class Answer(Waiting):
         call: Its number.
         target: What is called.
         name: The name of what is called, of an attribute or a method.
-        value: What it gave, if that is a scalar; else `NOTHING`.
+        value: What it gave, if it came in the short form; else `NOTHING`.
         message: The answer, if there was more to it.
         is_over: Whether none will come any more.
         warned: The warnings of the call, which its task raises.
@@ -72,7 +72,7 @@ class Answer(Waiting):
         context: Of the task that awaits it.
         told: How often what runs there has been told that it is cancelled.
         is_cancelled: Whether its task is to be told that it is cancelled.
-        is_plain: Whether nothing has come for it but a scalar: nobody else has it then.
+        is_plain: Whether nothing has come for it but that: nobody else has it then.
     """
 
     # Here, and not set for each: a call costs as much as what is done for it.
@@ -105,7 +105,7 @@ class Answer(Waiting):
 
     @property
     def inbox(self) -> deque[Any]:
-        """What has come for it, in order, beside a scalar. Few calls need one."""
+        """What has come for it, in order, in longer forms. Few calls need one."""
         found: deque[Any] | None = self._inbox
         if found is None:
             # One step: another thread may want it as well.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
+
+from ..protocol.messages import LEAST_BOUND
 
 __all__ = ["Bounds"]
-
-_LEAST: Final = 16 * 1024
-"""Bytes below which a result is no larger than the handle and the preview in its place."""
 
 
 class Bounds(NamedTuple):
@@ -28,10 +27,10 @@ class Bounds(NamedTuple):
             ValueError: One does not.
         """
         for name, bound in self._asdict().items():
-            if bound is not None and (type(bound) is not int or bound < _LEAST):
+            if bound is not None and (type(bound) is not int or bound < LEAST_BOUND):
                 raise ValueError(
-                    f"{name}={bound!r} is no bound for results: give a number of bytes, {_LEAST}"
-                    " or more, or None"
+                    f"{name}={bound!r} is no bound for results: give a number of bytes,"
+                    f" {LEAST_BOUND} or more, or None"
                 )
 
     def told(self) -> dict[str, int]:

@@ -324,12 +324,21 @@ class Receiving(Answering):
         """The documents of modules, from the server."""
         waiting = Waiting()
         deadline = time.monotonic() + timeout
+        request = wire.write(Fetch(digests))
         with self._sending:
-            self._fetches.append((waiting, digests))
+            connection, asked = self.connection, (waiting, digests)
+            before = connection.messages_sent
+            # No call up to the next statement.
+            self._fetches += (asked,)
             try:
-                self.connection.send(wire.write(Fetch(digests)))
+                connection.send(request)
             except ConnectionLost as error:
                 logger.debug("! asked again over the next connection: %s", error)
+            except BaseException:
+                # The answers come in order: to what has not left there is none.
+                if connection.messages_sent == before:
+                    self._fetches.remove(asked)
+                raise
         while not waiting.inbox:
             if self.closed:
                 raise self._over()

@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple
 __all__ = [
     "AWAIT",
     "KEEP",
+    "LEAST_BOUND",
     "NUMBERED",
     "NUMBERS",
     "POOL",
@@ -37,6 +38,7 @@ __all__ = [
     "Batch",
     "Bye",
     "Cancel",
+    "Cancelling",
     "Challenge",
     "Changes",
     "Chunk",
@@ -527,6 +529,11 @@ the arguments themselves. It is read as the `Exec` that it stands for."""
 SMALL_RESULT: Final = 30
 """The short form of a `Result` that is a scalar, or a few of them in lists and dicts: `seq, ack,
 call, value`. It is read as that `Result`."""
+
+
+LEAST_BOUND: Final = 16 * 1024
+"""Bytes that a client takes of a result at least, whatever bounds it sets: fewer are as many as a
+handle and a preview in their place."""
 
 
 def _shapes(cls: type[Message]) -> frozenset[tuple[type, ...]]:

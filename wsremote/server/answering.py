@@ -23,7 +23,7 @@ from ..errors import (
     NotExposed,
     StaleHandle,
 )
-from ..protocol.messages import AWAIT, KEEP, QUIET, Fault, Op, Result
+from ..protocol.messages import AWAIT, KEEP, LEAST_BOUND, QUIET, Fault, Op, Result
 from .apart import LARGE, Apart, LargeAnswer, Made, Travelling
 from .calling_back import CallingBack
 from .kept import DependsOnFailed
@@ -85,9 +85,10 @@ class Answering(CallingBack):
         """What the client has said of the results that it wants, and of who waits for them."""
         bound, most = client.get("max_transfer_size"), client.get("max_result")
         if type(bound) is int and bound > 0:
-            self.largest_sent = min(bound, self._server.limits.max_transfer_size)
+            most_sent = self._server.limits.max_transfer_size
+            self.largest_sent = min(max(bound, LEAST_BOUND), most_sent)
         if type(most) is int and most > 0:
-            self.max_result = most
+            self.max_result = max(most, LEAST_BOUND)
         if client.get("tasks") is True:
             self.apart = Apart(f"wsremote-answer-{self.id[:8]}")
 

@@ -18,7 +18,16 @@ from ..codec.ownership import is_plain_tree
 from ..codec.packing import pack, pack_scalars
 from ..codec.scalars import PLAIN_TYPES, UNSIZED_TYPES
 from ..errors import ConnectionLost, RemoteProtocolError
-from ..protocol.messages import KEEP, NUMBERS, SMALL_EXEC, SMALL_RESULT, Exec, Op, Release
+from ..protocol.messages import (
+    KEEP,
+    LEAST_BOUND,
+    NUMBERS,
+    SMALL_EXEC,
+    SMALL_RESULT,
+    Exec,
+    Op,
+    Release,
+)
 
 if TYPE_CHECKING:
     from collections import deque
@@ -46,9 +55,9 @@ _NO_KWARGS: Final[dict[str, Any]] = {}
 _ONCE: Final = (None,)
 _MANY: Final = 64
 """Answers that a client has not acknowledged, above which it may be one that does not read."""
-_SMALL: Final = 16 * 1024
-"""Bytes of a result above which what else a call costs is of no account. No client has a lower
-bound for results that stay."""
+_SMALL: Final = LEAST_BOUND
+"""Bytes of a result up to which no bound of a client's counts; and above which what else a call
+costs is of no account."""
 _FEW: Final = 100
 """Values and containers of a result that is packed here: 12 µs less of 42, for a list of three."""
 
@@ -76,6 +85,7 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
     printed, journal, unacked = lane.output.pieces, session.journal, sequence.unacked
     receive, number, unpack = connection.receive, lane.number, wire.unpack
     held, apart, needed = session.held, session._printed, session._needed
+    let_go = session.let_go
     at_once = session._server.at_once
     while not lane.taken and (linger or connection.inbox) and reading.acquire(False):
         holds = True
@@ -159,6 +169,7 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
                         and is_plain_tree(holder, _FEW)
                     ):
                         tree = pack(holder[0])
+                    # A tree stays in `holder`: it may leave in the long form after all.
                     if tree is None:
                         reply = session.answer(_message(call, op, target, name), holder)
                         holder = None
@@ -203,7 +214,7 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
                     if (
                         connection is session.connection
                         and sequence.written == sequence.sent
-                        and not (held or weakly or apart.holds or journal)
+                        and not (held or weakly or let_go or apart.holds or journal)
                     ):
                         # As Channel does it.
                         seq, ack = sequence.sent + 1, sequence.received
