@@ -33,6 +33,12 @@ async def wait_for_door():
     log.append("ends")
     return "the end"
 
+async def fail(name):
+    log.append("begins")
+    while not door(name).is_set():
+        await asyncio.sleep(0)
+    raise eval(name)()
+
 async def relay(function):
     return await function()
 
@@ -220,6 +226,31 @@ def test_a_function_here_that_cancels_its_own_task_is_answered_once(
             assert await pkg.relay(called) == 5
 
     run(main)
+
+
+def test_an_exception_that_nobody_wants_is_not_shown(
+    run: Callable[[Main], None], local: Local, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A call has raised, whatever it was, and its task is cancelled before it goes on."""
+
+    async def main(pkg: Any) -> None:
+        for name in ("ValueError", "asyncio.CancelledError", "KeyboardInterrupt"):
+            local.module.log.clear()
+            task = asyncio.ensure_future(pkg.fail(name))
+            while not local.module.log:  # noqa: ASYNC110 - the server is in this process
+                await asyncio.sleep(0)
+            local.module.door(name).set()
+            (there,) = local.server._sessions.values()
+            assert isinstance(there, Session)
+            while there._running:
+                pass
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await pkg.relay(_five) == 5
+
+    run(main)
+    assert "Traceback" not in caplog.text
 
 
 async def _five() -> int:

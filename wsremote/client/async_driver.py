@@ -352,7 +352,7 @@ class AsyncDriver(AsyncSending):
         """Decode an answer that nobody wants, so that what it lends is released."""
         try:
             self.taken(answer, [])
-        except Exception as error:
+        except BaseException as error:  # what served code has raised, CancelledError included
             logger.debug("! of a call that was given up: %r", error)
 
     async def _see_cancelled(self, answer: Answer, error: CancelledError) -> None:

@@ -270,7 +270,7 @@ class AwaitedCalls:
         def decode() -> None:
             try:
                 self.value_of(answer, call, [])
-            except BaseException as error:
+            except BaseException as error:  # as it was raised there, CancelledError included
                 logger.debug("! of a call that was cancelled: %r", error)
 
         self.driver._background.submit(decode)
