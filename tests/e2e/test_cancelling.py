@@ -11,6 +11,7 @@ import pytest
 from local_server import SOURCE, TOKEN, Local, serving
 
 import wsremote
+from wsremote.client.async_driver import AsyncDriver
 from wsremote.server.session import Session
 
 MORE = """
@@ -251,6 +252,72 @@ def test_an_exception_that_nobody_wants_is_not_shown(
 
     run(main)
     assert "Traceback" not in caplog.text
+
+
+# ---- what follows a call that was given up, in a session of a loop -----------------------
+
+
+async def give_up_behind(
+    behind: asyncio.Task[Any], local: Local, session: wsremote.AsyncSession
+) -> None:
+    """Cancel a call that waits on the server behind another one."""
+    there: Any = local.server._sessions[session._driver.id]
+    while not there._queued:  # noqa: ASYNC110 - the server is in this process
+        await asyncio.sleep(0)
+    behind.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await behind
+    assert session._driver._stuck is not None
+
+
+def test_a_nested_call_does_not_wait_for_a_lane_that_waits_for_it(local: Local) -> None:
+    """It runs where the server waits for the callback, whoever has been given up behind that."""
+
+    async def main() -> None:
+        async with (
+            wsremote.connect_async(local.url, token=TOKEN) as session,
+            wsremote.connect_async(local.url, token=TOKEN) as other,
+        ):
+            pkg, beside = (getattr(each.modules, local.name) for each in (session, other))
+            calls = iter([lambda: beside.wait("callback"), lambda: pkg.add(2, 3)])
+            calling = asyncio.create_task(pkg.call_twice(lambda: next(calls)()))
+            assert await asyncio.to_thread(local.module.started.get, timeout=TIMEOUT)
+            behind = asyncio.create_task(pkg.add(1, 1))
+            await give_up_behind(behind, local, session)
+            local.module.door("callback").set()
+            assert await calling == 5
+            assert session._driver.lane_number == 1
+
+    asyncio.run(main())
+
+
+def test_calls_that_wait_for_a_lane_probe_it_once(
+    local: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many they are: what they send would wait there with what they wait for."""
+    probes: list[object] = []
+    probe = AsyncDriver._probe
+
+    def noted(driver: AsyncDriver) -> asyncio.Future[None]:
+        probes.append(driver)
+        return probe(driver)
+
+    monkeypatch.setattr(AsyncDriver, "_probe", noted)
+
+    async def main() -> None:
+        async with wsremote.connect_async(local.url, token=TOKEN) as session:
+            pkg = getattr(session.modules, local.name)
+            await pkg.nap(0)
+            held_up = asyncio.create_task(pkg.wait("lane"))
+            assert await asyncio.to_thread(local.module.started.get, timeout=TIMEOUT)
+            behind = asyncio.create_task(pkg.add(1, 1))
+            await give_up_behind(behind, local, session)
+            assert await asyncio.gather(*[pkg.add(n, 1) for n in range(50)]) == [*range(1, 51)]
+            local.module.door("lane").set()
+            assert await held_up == "lane"
+
+    asyncio.run(main())
+    assert len(probes) == 1
 
 
 async def _five() -> int:

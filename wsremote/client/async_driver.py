@@ -120,6 +120,8 @@ class AsyncDriver(AsyncSending):
         # The last call that was given up, until it has ended; whether it runs beside others.
         self._stuck: asyncio.Future[None] | None = None
         self._may_clean_up = False
+        # The last of them for which the lane was probed, and what ends with that.
+        self._probed: tuple[asyncio.Future[None], asyncio.Future[None]] | None = None
         # Lanes that such calls have held up, each with what is done when it is free again. They
         # are not left: in the loop that one runs there others may go on, and what they hold.
         self._held_up: list[tuple[Lane, asyncio.Future[None]]] = []
@@ -157,12 +159,14 @@ class AsyncDriver(AsyncSending):
                 await self.mirrors.written_back(self.inner)
             if self.closed_because is not None:
                 raise self._over()
-            lane: Lane = self._lanes.mine
-            if self._stuck is not None:
-                lane = await self._next_lane()
             place = placed.get()
             if place is not None and place.session is not self:
                 place = None
+            lane: Lane = self._lanes.mine
+            # What is nested in a callback runs where the server waits for that, and is not to wait
+            # for a lane that waits for it.
+            if self._stuck is not None and (place is None or place.parent is None):
+                lane = await self._next_lane()
             containers: list[Any] = []
             transfers: list[int] | None = None
             arguments: tuple[Any, ...] | bytes | None = None if kwargs else args
@@ -424,9 +428,10 @@ class AsyncDriver(AsyncSending):
         """The lane of calls that are made here, as `Exec` has it, and what they are nested in."""
         if _get_running_loop() is not self.loop:
             raise self._elsewhere()
-        lane: Lane = self._lanes.mine if self._stuck is None else await self._next_lane()
         place = placed.get()
         parent = place.parent if place is not None and place.session is self else None
+        is_free = self._stuck is None or parent is not None
+        lane: Lane = self._lanes.mine if is_free else await self._next_lane()
         return (-lane.number if self._awaits_there else lane.number), parent
 
     async def _next_lane(self) -> Lane:
@@ -437,13 +442,18 @@ class AsyncDriver(AsyncSending):
         """
         stuck = self._stuck
         if stuck is not None:
-            # A coroutine may go on there without holding up anybody: then another call ends soon.
-            waited = stuck if not self._may_clean_up else self._probe()
-            await asyncio.wait([waited], timeout=_MOMENT)
+            freed = [stuck]
+            if self._may_clean_up and not stuck.done():
+                # A coroutine may go on there without holding up anybody: then another call ends
+                # soon. One for all who wait here.
+                if self._probed is None or self._probed[0] is not stuck:
+                    self._probed = stuck, self._probe()
+                freed.append(self._probed[1])
+            await asyncio.wait(freed, timeout=_MOMENT, return_when=asyncio.FIRST_COMPLETED)
             if self._stuck is stuck:
                 self._stuck = None
-                if not waited.done():
-                    lane = self._other_lane(waited)
+                if not any(each.done() for each in freed):
+                    lane = self._other_lane(freed[-1])
                     self.lane_number = -lane.number if self._awaits_there else lane.number
                     logger.info("= a call that was given up goes on; now lane %d", lane.number)
         return self._lanes.mine
