@@ -212,6 +212,29 @@ def test_more_calls_than_the_server_takes(run: Run) -> None:
     run(main)
 
 
+def test_a_call_with_an_array_that_is_given_up_before_it_leaves(run: Run) -> None:
+    """While it waits for others to end: nothing of it is kept."""
+
+    async def main(session: AsyncSession) -> None:
+        pkg = session.modules.facing
+        session._driver.most_calls = 0
+        for end in (asyncio.CancelledError, wsremote.CallTimeout):
+            with session.timeout(0.1 if end is wsremote.CallTimeout else None):
+                waiting = asyncio.ensure_future(pkg.total(np.ones(100_000)))
+                while not session._driver.standing:  # noqa: ASYNC110 - its first step
+                    await asyncio.sleep(0)
+                assert session._driver._outgoing
+                if end is asyncio.CancelledError:
+                    waiting.cancel()
+                with pytest.raises(end):
+                    await waiting
+            assert not session._driver._outgoing
+        session._driver.most_calls = 512
+        assert await pkg.total(np.ones(100_000)) == 100_000
+
+    run(main)
+
+
 def test_more_calls_with_arrays_than_the_server_takes(run: Run) -> None:
     """The last of them go on when the others have ended, though nothing else is sent by then."""
 

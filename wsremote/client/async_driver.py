@@ -298,6 +298,9 @@ class AsyncDriver(AsyncSending):
                 self.standing += 1
                 try:
                     await self.poller_of_loop.room(lambda: len(self._calls) >= self.most_calls)
+                except BaseException:
+                    self._withdraw_buffers(transfers)
+                    raise
                 finally:
                     self.standing -= 1
                 self._calls[answer.call] = answer
