@@ -54,7 +54,9 @@ def test_sessions_and_running_calls_are_counted(tmp_path: Path) -> None:
             local.module.door("b").set()
             thread.join()
             assert future.result() == "b"
-            assert meter.measure()[:2] == (2, 0)
+            # A call has ended a little behind its answer.
+            while (found := meter.measure()[:2]) != (2, 0):
+                assert found in ((2, 1), (2, 2))
         local.settle()
         assert meter.measure()[:2] == (0, 0)
 
