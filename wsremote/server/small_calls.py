@@ -18,7 +18,7 @@ from ..codec.ownership import is_plain_tree
 from ..codec.packing import pack, pack_scalars
 from ..codec.scalars import PLAIN_TYPES, UNSIZED_TYPES
 from ..errors import ConnectionLost, RemoteProtocolError
-from ..protocol.messages import KEEP, NUMBERS, SMALL_EXEC, SMALL_RESULT, Exec, Op, Release
+from ..protocol.messages import AWAIT, KEEP, NUMBERS, SMALL_EXEC, SMALL_RESULT, Exec, Op, Release
 
 if TYPE_CHECKING:
     from collections import deque
@@ -74,7 +74,10 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
     execute, call_plainly, named = dispatcher.execute, dispatcher.call_plainly, dispatcher.named.get
     inbox, lanes, here = lane.inbox, session._lanes, lane._running
     printed, journal, unacked = lane.output.pieces, session.journal, sequence.unacked
-    receive, number, unpack = connection.receive, lane.number, wire.unpack
+    receive, number, unpack, bound = connection.receive, lane.number, wire.unpack, KEEP
+    if lane.loop is not None:
+        # Where an event loop runs, what is awaited is a task.
+        number, bound = -number, AWAIT
     held, apart, needed = session.held, session._printed, session._needed
     at_once = session._server.at_once
     while not lane.taken and (linger or connection.inbox) and reading.acquire(False):
@@ -99,7 +102,7 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
                 or type(fields) is not list
                 or not (type(ack) is type(call) is type(op) is int)
                 or op == _PULL
-                or op >= KEEP
+                or op >= bound
                 or (type(target) is not str and type(target) is not int)
                 or (name is not None and type(name) is not str)
             ):
