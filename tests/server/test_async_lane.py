@@ -28,6 +28,7 @@ from wsremote.protocol.messages import (
     Output,
     Ping,
     Pong,
+    Release,
     Result,
     Results,
 )
@@ -293,6 +294,23 @@ def test_a_loop_reads_for_its_lane(local: Local, raw: RawClient) -> None:
             continue
         raw.send_numbered(Cancel, 5)
         assert answer(raw) == (5, True)
+
+
+@pytest.mark.usefixtures("lasting")
+def test_what_is_let_go_of_is_finalized_in_the_loop(local: Local, raw: RawClient) -> None:
+    """On the lane's thread, before the next call, as at home."""
+    lane = reading_lane(local, raw)
+    local.module.door("finalizer").set()
+    with parked(local.server.poller):
+        for number in range(2, 10, 2):
+            call(raw, number, "Slow", lane=-1)
+            while not isinstance(raw.receive(), Result):
+                continue
+            (handle,) = session_of(local).lending.handles._by_handle  # type: ignore[union-attr]
+            raw.send_numbered(Release, [[handle, 1]])
+            call(raw, number + 1, "finalized", lane=-1)
+            assert answer(raw) == (number + 1, "finalizer")
+            assert local.module.finished.get(timeout=PATIENCE) == lane.name
 
 
 @pytest.mark.usefixtures("lasting")

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ConnectionLost
-from .small_calls import serve_small_calls
+from .small_calls import may_be_small, serve_small_calls
 from .strands import LINGER
 
 if TYPE_CHECKING:
@@ -178,10 +178,13 @@ class LoopReader:
     def _take(self, lane: Lane) -> None:
         """In the lane's context."""
         session = self._session
-        if not lane.taken and lane.inbox.empty():
+        connection = session.connection
+        # A copy: others may take from it, too.
+        received = list(connection.inbox)
+        is_free = not lane.taken and lane.inbox.empty()
+        if is_free and len(received) == 1 and may_be_small(received[0]):
             while serve_small_calls(session, lane, 0.0):
                 session.do_chores(lane)
-        connection = session.connection
         if connection.inbox and connection.reading.acquire(blocking=False):
             message, lost = None, False
             try:

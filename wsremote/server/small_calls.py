@@ -28,13 +28,16 @@ if TYPE_CHECKING:
     from .outbox import Reply
     from .session import Session
 
-__all__ = ["serve_small_calls", "short_form"]
+__all__ = ["may_be_small", "serve_small_calls", "short_form"]
 
 logger = logging.getLogger("wsremote.server")
 
 _EXEC: Final = NUMBERS[Exec]
 _RELEASE: Final = NUMBERS[Release]
 _OF_RELEASE: Final = (int, int, int, list)
+# How messages begin: an array of some fields, the first of which is the type; and two messages.
+_SMALL_EXEC: Final = bytes([SMALL_EXEC])
+_RELEASE_AHEAD: Final = bytes([0x92, 0x94, _RELEASE])
 _LONG: Final = frozenset(
     (int, int, int, int, int, NoneType, int, target, name, bytes, NoneType)
     for target in (str, int)
@@ -58,7 +61,8 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
 
     Args:
         session: Whose calls.
-        lane: Of the calling thread, which has nothing queued.
+        lane: Of the calling thread, which has nothing queued. While it runs an event loop, of the
+            calls that are made from one.
         linger: Seconds to wait for the next call; 0 for what has been received only.
 
     Returns:
@@ -240,6 +244,11 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
             lane._lingers, linger = False, 0.0
             session.poller.rest(connection)
     return False
+
+
+def may_be_small(data: bytes) -> bool:
+    """Whether a message begins as that of a small call, perhaps with a release ahead."""
+    return data[1:2] == _SMALL_EXEC or data.startswith(_RELEASE_AHEAD)
 
 
 def _take_releases(session: Session, received: deque[bytes], fields: Any) -> bool:
