@@ -64,6 +64,12 @@ async def test_an_async_session_over_tls(served: ServedProcess, authority: trust
         assert await functions.identity(large) == large
         results = await asyncio.gather(*[functions.add(number) for number in range(1000)])
         assert results == [*range(1, 1001)]
+        # From here on an event loop of the server reads.
+        assert await functions.wait_and_add(1, 2) == 3
+        assert [await functions.add(number) for number in range(100)] == [*range(1, 101)]
+        assert await functions.identity(large) == large
+        results = await asyncio.gather(*[functions.wait_and_add(n, 1) for n in range(1000)])
+        assert results == [*range(1, 1001)]
 
 
 def test_an_unknown_authority_is_refused(served: ServedProcess) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
-from local_server import PATIENCE, Local, RawClient, serving
+from local_server import PATIENCE, SOURCE, TOKEN, Local, RawClient, barrier, serving
 
+import wsremote
 from wsremote.protocol.messages import (
     AWAIT,
     Batch,
@@ -22,10 +26,18 @@ from wsremote.protocol.messages import (
     Leave,
     Op,
     Output,
+    Ping,
+    Pong,
+    Release,
     Result,
     Results,
 )
+from wsremote.server import loop_reader
+from wsremote.server.config import Limits
 from wsremote.server.coroutines import LaneLoops
+from wsremote.server.lanes import Lane
+from wsremote.server.session import Session
+from wsremote.transport.poller import Poller
 
 
 @pytest.fixture
@@ -203,6 +215,243 @@ def test_the_end_of_a_lane_cancels_its_tasks(local: Local, raw: RawClient, end: 
     for thread in local.threads():
         thread.join(PATIENCE)
         assert not thread.is_alive()
+
+
+# ---- the loop reads the connection ---------------------------------------------------
+
+
+@pytest.fixture
+def lasting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop reads on, however slow the machine is."""
+    monkeypatch.setattr(loop_reader, "LINGER", PATIENCE)
+
+
+@contextmanager
+def parked(poller: Poller) -> Iterator[None]:
+    """A poller does nothing in the block: what is read there, others read."""
+    stands, go_on = threading.Event(), threading.Event()
+
+    def stand() -> None:
+        stands.set()
+        go_on.wait(2 * PATIENCE)
+
+    poller.submit(stand)
+    try:
+        assert stands.wait(PATIENCE)
+        yield
+    finally:
+        go_on.set()
+
+
+def reading_lane(local: Local, raw: RawClient) -> Lane:
+    """The lane of a client, whose loop has had its first call and reads now."""
+    call(raw, 1, "is_in_loop", lane=-1)
+    assert answer(raw) == (1, True)
+    (lane,) = session_of(local)._lanes.values()
+    wait_until(local, lambda: reads(lane))
+    return lane
+
+
+def session_of(local: Local) -> Session:
+    (session,) = local.server._sessions.values()
+    return session
+
+
+def reads(lane: Lane) -> bool:
+    return lane.loop is not None and lane.loop.reads
+
+
+def wait_until(local: Local, is_so: Callable[[], bool]) -> None:
+    """Look at each turn of the poller."""
+    end = monotonic() + PATIENCE
+    while not is_so():
+        assert monotonic() < end
+        barrier(local.server.poller)
+
+
+def watched(lane: Lane) -> list[int]:
+    """The descriptors that the loop of a lane watches, but for its own."""
+    assert lane.loop is not None
+    loop: Any = lane.loop._loop
+    return [fd for fd in loop._selector.get_map() if fd != loop._ssock.fileno()]
+
+
+@pytest.mark.usefixtures("lasting")
+def test_a_loop_reads_for_its_lane(local: Local, raw: RawClient) -> None:
+    """Calls that are small, large and awaited, a cancel and a ping: the poller need do nothing."""
+    reading_lane(local, raw)
+    with parked(local.server.poller):
+        call(raw, 2, "let_pass", "a", lane=-1)
+        assert answer(raw) == (2, True)
+        call(raw, 3, "size_behind", "a", b"x" * 100_000, lane=-1)
+        local.module.door("a").set()
+        assert answer(raw) == (3, 100_000)
+        call(raw, 4, "pass_by", "a", lane=-1, op=AWAIT)
+        assert answer(raw) == (4, "a")
+        call(raw, 5, "pass_by", "b", lane=-1, op=AWAIT)
+        raw.send(Ping(7, raw.received))
+        while not isinstance(raw.receive(), Pong):
+            continue
+        raw.send_numbered(Cancel, 5)
+        assert answer(raw) == (5, True)
+
+
+@pytest.mark.usefixtures("lasting")
+def test_what_is_let_go_of_is_finalized_in_the_loop(local: Local, raw: RawClient) -> None:
+    """On the lane's thread, before the next call, as at home."""
+    lane = reading_lane(local, raw)
+    local.module.door("finalizer").set()
+    with parked(local.server.poller):
+        for number in range(2, 10, 2):
+            call(raw, number, "Slow", lane=-1)
+            while not isinstance(raw.receive(), Result):
+                continue
+            (handle,) = session_of(local).lending.handles._by_handle  # type: ignore[union-attr]
+            raw.send_numbered(Release, [[handle, 1]])
+            call(raw, number + 1, "finalized", lane=-1)
+            assert answer(raw) == (number + 1, "finalizer")
+            assert local.module.finished.get(timeout=PATIENCE) == lane.name
+
+
+@pytest.mark.usefixtures("lasting")
+@pytest.mark.parametrize("op", [0, AWAIT], ids=["plain call", "coroutine"])
+def test_a_loop_that_is_held_up_leaves_reading_to_the_poller(
+    local: Local, raw: RawClient, op: int
+) -> None:
+    """Other lanes, pings and cancels are heard."""
+    reading_lane(local, raw)
+    call(raw, 2, "wait", "long", lane=-1, op=op)
+    assert local.module.started.get(timeout=PATIENCE) == "long"
+    for number in range(3, 6):
+        call(raw, number, "is_in_loop", lane=number)
+        assert answer(raw) == (number, False)
+        raw.send(Ping(number, raw.received))
+        while not isinstance(raw.receive(), Pong):
+            continue
+    raw.send_numbered(Cancel, 2)
+    if op:
+        # Code that holds up its loop is not interrupted, as at home.
+        raw.send(Ping(6, raw.received))
+        while not isinstance(raw.receive(), Pong):
+            continue
+        local.module.door("long").set()
+    message = raw.receive()
+    while not isinstance(message, Fault | Result):
+        message = raw.receive()
+    assert (message.call, type(message)) == (2, Result if op else Fault)
+    call(raw, 6, "is_in_loop", lane=-1)
+    assert answer(raw) == (6, True)
+
+
+@pytest.mark.usefixtures("lasting")
+def test_what_is_queued_runs_before_what_the_loop_reads(local: Local, raw: RawClient) -> None:
+    """Calls from inside and outside a loop, some of which the poller has received."""
+    lane = reading_lane(local, raw)
+    call(raw, 2, "wait", "first", lane=-1)
+    assert local.module.started.get(timeout=PATIENCE) == "first"
+    call(raw, 3, "is_in_loop", lane=-1)
+    call(raw, 4, "is_in_loop", lane=1)
+    wait_until(local, lambda: lane.inbox.qsize() == 2)
+    with parked(local.server.poller):
+        call(raw, 5, "is_in_loop", lane=-1)
+        call(raw, 6, "is_in_loop", lane=-1)
+        local.module.door("first").set()
+        answers = [answer(raw) for _ in range(5)]
+    assert answers == [(2, "first"), (3, True), (4, False), (5, True), (6, True)]
+
+
+@pytest.mark.usefixtures("lasting")
+def test_a_loop_waits_while_another_thread_reads(local: Local, raw: RawClient) -> None:
+    """Which may take what the kernel tells both of; else the loop reads it a moment later."""
+    lane = reading_lane(local, raw)
+    assert lane.loop is not None
+    reader = lane.loop._reader
+    with parked(local.server.poller):
+        with session_of(local).connection.reading:
+            call(raw, 2, "is_in_loop", lane=-1)
+            end = monotonic() + PATIENCE
+            while reader._pause is None:
+                assert monotonic() < end
+                os.sched_yield()
+            assert reads(lane)
+        assert answer(raw) == (2, True)
+
+
+@pytest.mark.usefixtures("lasting")
+def test_beside_another_lane_the_poller_reads(local: Local, raw: RawClient) -> None:
+    """No lane's calls wait until another's are done."""
+    lane = reading_lane(local, raw)
+    call(raw, 2, "wait", "long", lane=2)
+    assert local.module.started.get(timeout=PATIENCE) == "long"
+    call(raw, 3, "is_in_loop", lane=-1)
+    assert answer(raw) == (3, True)
+    wait_until(local, lambda: not reads(lane))
+    call(raw, 4, "is_in_loop", lane=-1)
+    assert answer(raw) == (4, True)
+    assert not watched(lane)
+    local.module.door("long").set()
+    assert answer(raw) == (2, "long")
+
+
+def test_a_loop_at_rest_leaves_the_connection_to_the_poller(local: Local, raw: RawClient) -> None:
+    """When nothing has come for a while; with the next call it reads again."""
+    call(raw, 1, "is_in_loop", lane=-1)
+    assert answer(raw) == (1, True)
+    session = session_of(local)
+    (lane,) = session._lanes.values()
+    for number in range(2, 5):
+        wait_until(local, lambda: not reads(lane) and session.connection.resting)
+        assert not watched(lane)
+        call(raw, number, "is_in_loop", lane=-1)
+        assert answer(raw) == (number, True)
+
+
+@pytest.mark.usefixtures("lasting")
+def test_a_loop_reads_the_next_connection(tmp_path: Path) -> None:
+    """When that which it reads is cut: it watches the new one, and nothing else."""
+    source = SOURCE + "\nasync def double(a):\n    return 2 * a\n"
+
+    async def run(local: Local) -> None:
+        async with wsremote.connect_async(local.url, token=TOKEN) as session:
+            module = getattr(session.modules, local.name)
+            assert await module.double(1) == 2
+            there = session_of(local)
+            (lane,) = there._lanes.values()
+            for number in range(10):
+                wait_until(local, lambda: reads(lane))
+                old = there.connection
+                assert lane.loop is not None
+                assert lane.loop._reader._connection is old
+                old.abort("cut")
+                assert await module.add(number, 1) == number + 1
+                assert await module.double(number) == 2 * number
+                assert there.connection is not old
+                assert len(watched(lane)) <= 1
+
+    with serving(tmp_path, Limits(), source) as local:
+        asyncio.run(run(local))
+
+
+@pytest.mark.usefixtures("lasting")
+def test_a_loop_reads_the_answer_that_its_task_awaits(tmp_path: Path) -> None:
+    """Of an async function of the client; beside it, what other tasks call."""
+    source = SOURCE + "\nasync def awaiting(function, *args):\n    return await function(*args)\n"
+
+    async def run(local: Local) -> None:
+        async with wsremote.connect_async(local.url, token=TOKEN) as session:
+            module = getattr(session.modules, local.name)
+
+            async def add(a: int, b: int) -> Any:
+                return await module.add(a, b)
+
+            assert await module.awaiting(add, 1, 2) == 3
+            (lane,) = session_of(local)._lanes.values()
+            wait_until(local, lambda: reads(lane))
+            with parked(local.server.poller):
+                assert await module.awaiting(add, 2, 3) == 5
+
+    with serving(tmp_path, source=source) as local:
+        asyncio.run(run(local))
 
 
 def test_generators_outlive_the_loop_in_which_they_were_begun() -> None:

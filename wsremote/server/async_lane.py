@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnectionLost
 from ..protocol.messages import AWAIT, KEEP, Batch, Cancelling, Exec
 from .batches import whole
 from .coroutines import keep_generators
+from .loop_reader import LoopReader
 from .output import OutputBuffer, current_sink
 from .strands import Strand, task_strand
 
@@ -44,25 +45,36 @@ class AsyncLane:
         self._lane = lane
         self._context = context
         self._loop = loop
+        self._thread = get_ident()
         self._arrived = asyncio.Event()
+        self._reader = LoopReader(lane, context, loop, self._arrived)
         # Calls that are tasks now, and how many have begun.
         self._running: set[_TaskStrand] = set()
         self._begun = 0
 
+    @property
+    def reads(self) -> bool:
+        """Whether it reads the connection between the steps of its tasks."""
+        return self._reader.reads
+
     def wake(self) -> None:
         """There is something in the lane's inbox; from any thread."""
+        if get_ident() == self._thread:
+            self._arrived.set()
+            return
         # A RuntimeError means that the loop was closed: the lane is at its end.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._arrived.set)
 
     def run(self) -> None:
         """Run the loop, on the lane's thread, until something comes that is not for it."""
-        # Who has read for the lane so far, reads no more.
+        # Who has read for the lane so far, reads no more; the loop does when it waits.
         self._lane.session.poller.rest(self._lane.session.connection)
         serving = self._loop.create_task(self._serve())
         try:
             self._loop.run_until_complete(serving)
         finally:
+            self._reader.leave()
             if not serving.done():
                 # Served code has ended the loop, with SystemExit in a task of its own.
                 serving.cancel()
@@ -74,16 +86,20 @@ class AsyncLane:
         keep_generators()
         while True:
             self._arrived.clear()
-            while (message := lane.next_inside()) is not None:
-                for each in _steps(message):
-                    if isinstance(each, Exec) and AWAIT <= each.op < KEEP:
-                        self._start(each)
-                    else:
-                        self._context.run(lane.execute, each)
+            while True:
+                if not self._reader.take():
+                    if (message := lane.next_inside()) is None:
+                        break
+                    for each in _steps(message):
+                        if isinstance(each, Exec) and AWAIT <= each.op < KEEP:
+                            self._start(each)
+                        else:
+                            self._context.run(lane.execute, each)
                 # A plain call that finds a task ready runs after it, as at home.
                 await asyncio.sleep(0)
             if lane.is_called_outside():
                 return
+            self._reader.go_on()
             await self._arrived.wait()
 
     def _start(self, message: Exec) -> None:
@@ -172,7 +188,7 @@ class _TaskStrand(Strand):
 
     def __init__(self, lane: Lane, call: int, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(lane.session, lane.number)
-        self.thread = threading.get_ident()
+        self.thread = get_ident()
         self.task: asyncio.Task[None] | None = None
         # How often it has been told that it is cancelled.
         self._told = 0

@@ -103,7 +103,10 @@ class Lane(BatchStrand):
     @property
     def is_awake(self) -> bool:
         """Whether it will read the connection itself, when it has done what it is at."""
-        return self._lingers and self.loop is None and (self.is_executing or not self.inbox.empty())
+        if (loop := self.loop) is not None:
+            # A call that holds up the loop may be a long one: who has read meanwhile, reads on.
+            return loop.reads and not self.is_executing
+        return self._lingers and (self.is_executing or not self.inbox.empty())
 
     # ---- its thread, one after the other ---------------------------------------------
 

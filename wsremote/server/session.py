@@ -21,7 +21,6 @@ from ..protocol.batches import check_results
 from ..protocol.handles import WEAK
 from ..protocol.messages import (
     NUMBERED,
-    NUMBERS,
     SMALL_EXEC,
     Ack,
     Batch,
@@ -44,6 +43,7 @@ from ..protocol.messages import (
 from .at_once import answer_at_once
 from .attendance import Attendance
 from .routing import Routing
+from .small_calls import may_be_small
 
 if TYPE_CHECKING:
     import asyncio
@@ -63,10 +63,6 @@ _MOST_STRIKES: Final = 3
 """Connections in a row on which a client may break the protocol, with nothing new received, before
 its session ends."""
 
-
-# How messages begin: an array of some fields, the first of which is the type; and two messages.
-_SMALL_EXEC: Final = bytes([SMALL_EXEC])
-_RELEASE_AHEAD: Final = bytes([0x92, 0x94, NUMBERS[Release]])
 
 _LOOK: Final = 1.0
 """Seconds between two looks whether calls may begin again."""
@@ -217,7 +213,7 @@ class Session(Routing, Attendance):
         if len(inbox) != 1 or len(lanes) != 1:
             return None
         data, lane = inbox[0], lanes[0]
-        if (data[1:2] != _SMALL_EXEC and not data.startswith(_RELEASE_AHEAD)) or not (
+        if not may_be_small(data) or not (
             lane.loop is None and not lane.is_executing and lane.inbox.empty()
         ):
             return None
@@ -535,7 +531,7 @@ def _lane_of(data: bytes) -> object:
     """The lane that a message names which begins as that of a small call; None if it names none."""
     try:
         fields = wire.unpack(data)
-        return fields[4] if data[1:2] == _SMALL_EXEC else fields[1][4]
+        return fields[4] if fields[0] == SMALL_EXEC else fields[1][4]
     except (LookupError, TypeError, ValueError):
         # It is refused by who reads it.
         return None

@@ -19,6 +19,7 @@ from ..codec.packing import pack, pack_scalars
 from ..codec.scalars import PLAIN_TYPES, UNSIZED_TYPES
 from ..errors import ConnectionLost, RemoteProtocolError
 from ..protocol.messages import (
+    AWAIT,
     KEEP,
     LEAST_BOUND,
     NUMBERS,
@@ -37,13 +38,16 @@ if TYPE_CHECKING:
     from .outbox import Reply
     from .session import Session
 
-__all__ = ["serve_small_calls", "short_form"]
+__all__ = ["may_be_small", "serve_small_calls", "short_form"]
 
 logger = logging.getLogger("wsremote.server")
 
 _EXEC: Final = NUMBERS[Exec]
 _RELEASE: Final = NUMBERS[Release]
 _OF_RELEASE: Final = (int, int, int, list)
+# How messages begin: an array of some fields, the first of which is the type; and two messages.
+_SMALL_EXEC: Final = bytes([SMALL_EXEC])
+_RELEASE_AHEAD: Final = bytes([0x92, 0x94, _RELEASE])
 _LONG: Final = frozenset(
     (int, int, int, int, int, NoneType, int, target, name, bytes, NoneType)
     for target in (str, int)
@@ -67,7 +71,8 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
 
     Args:
         session: Whose calls.
-        lane: Of the calling thread, which has nothing queued.
+        lane: Of the calling thread, which has nothing queued. While it runs an event loop, of the
+            calls that are made from one.
         linger: Seconds to wait for the next call; 0 for what has been received only.
 
     Returns:
@@ -83,7 +88,10 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
     execute, call_plainly, named = dispatcher.execute, dispatcher.call_plainly, dispatcher.named.get
     inbox, lanes, here = lane.inbox, session._lanes, lane._running
     printed, journal, unacked = lane.output.pieces, session.journal, sequence.unacked
-    receive, number, unpack = connection.receive, lane.number, wire.unpack
+    receive, number, unpack, bound = connection.receive, lane.number, wire.unpack, KEEP
+    if lane.loop is not None:
+        # Where an event loop runs, what is awaited is a task.
+        number, bound = -number, AWAIT
     held, apart, needed = session.held, session._printed, session._needed
     let_go = session.let_go
     at_once = session._server.at_once
@@ -109,7 +117,7 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
                 or type(fields) is not list
                 or not (type(ack) is type(call) is type(op) is int)
                 or op == _PULL
-                or op >= KEEP
+                or op >= bound
                 or (type(target) is not str and type(target) is not int)
                 or (name is not None and type(name) is not str)
             ):
@@ -248,6 +256,11 @@ def serve_small_calls(session: Session, lane: Lane, linger: float) -> bool:
             lane._lingers, linger = False, 0.0
             session.poller.rest(connection)
     return False
+
+
+def may_be_small(data: bytes) -> bool:
+    """Whether a message begins as that of a small call, perhaps with a release ahead."""
+    return data[1:2] == _SMALL_EXEC or data.startswith(_RELEASE_AHEAD)
 
 
 def _take_releases(session: Session, received: deque[bytes], fields: Any) -> bool:
