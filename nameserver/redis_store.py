@@ -25,7 +25,7 @@ from .redis_mirror import Mirror
 from .redis_reading import as_json, key_of, read_audit
 from .redis_renewing import Renewals
 from .registry import MOST_LEASES
-from .store import EVERY, SUSPECT_FOR, TTL, name_taken, not_yet_back
+from .store import EVERY, SUSPECT_FOR, TTL, back_within, name_taken, not_yet_back
 from .view import View
 
 if TYPE_CHECKING:
@@ -285,8 +285,17 @@ class RedisStore:
                 await self._set_pinned(str(file.path), _by_key(records))
 
     async def _sweep(self) -> None:
-        times = (self._milliseconds(self._ttl), self._milliseconds(self._suspect_for), _SWEEPER)
-        is_sweeper, news, leases = await self._link.changing(scripts.SWEEP, self._me, *times)
+        lasts, back = self._milliseconds(self._ttl), self._milliseconds(back_within(self._ttl))
+        times = (lasts, self._milliseconds(self._suspect_for), _SWEEPER, back)
+        has_failed, self._renewals.has_failed = self._renewals.has_failed, False
+        try:
+            is_sweeper, news, leases = await self._link.changing(
+                scripts.SWEEP, self._me, *times, int(has_failed)
+            )
+        except ConnectionError:
+            # Whoever sweeps meanwhile: servers that know only this name server could not renew.
+            self._renewals.has_failed = True
+            raise
         if self._was_alone is None:
             self._was_alone = bool(is_sweeper)
         if news:
