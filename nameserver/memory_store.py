@@ -180,6 +180,10 @@ class MemoryStore:
 
     def look(self, name: str) -> str | None:
         """Nothing is to be done, the view is current; see `Store.look`."""
+        return self.doubt()
+
+    def doubt(self) -> str | None:
+        """Why servers that run may be missing in the view; see `Store.doubt`."""
         event, at = self._missed
         return not_yet_back(event, self._now() - at, self._ttl)
 

@@ -193,6 +193,10 @@ class RedisStore:
             return f"{self._link.address} has changes that have not come here yet"
         return self._unsure()
 
+    def doubt(self) -> str | None:
+        """Why servers that run may be missing in the view; see `Store.doubt`."""
+        return self._link.healthy() or self._unsure()
+
     def _unsure(self) -> str | None:
         """Why servers that run may be missing although Redis can be read."""
         address, now = self._link.address, self._now()

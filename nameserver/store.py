@@ -173,6 +173,9 @@ class Store(Protocol):
             there: the store has just begun, or cannot be read.
         """
 
+    def doubt(self) -> str | None:
+        """Why servers that run may be missing in the view as it is; None if none are."""
+
     def pin(self, record: Record, owner: str) -> None:
         """Keep an entry that nobody renews, also over restarts, until `unpin`.
 

@@ -418,7 +418,9 @@ def test_ls_watches(here: Names) -> None:
         assert read().split()[1:] == ["-", "risk", "ready", first.url]
         watching.send_signal(signal.SIGINT)
         out, errors = watching.communicate(timeout=20)
-    assert (out, errors, watching.returncode) == ("", "\n", 130)
+    # The name server has perhaps been started just now, and is not yet certain.
+    said = [line for line in errors.splitlines() if "the list of servers" not in line]
+    assert (out, said, watching.returncode) == ("", [""], 130)
 
 
 def test_a_name_can_be_written_where_a_url_is_asked_for(here: Names) -> None:

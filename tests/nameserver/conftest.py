@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,15 @@ class InProcess:
     def open(self, token: str) -> wsremote.Session:
         """A session of its own."""
         return wsremote.connect(self.url, token=token, new=True)
+
+    def listed(self) -> Any:
+        """What `/servers.json` gives."""
+        asked = urllib.request.Request(
+            self.url.replace("ws", "http", 1) + "/servers.json",
+            headers={"Authorization": f"Bearer {LOOKING}"},
+        )
+        with urllib.request.urlopen(asked, timeout=10.0) as answer:
+            return json.loads(answer.read())
 
 
 @pytest.fixture

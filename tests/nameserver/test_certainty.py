@@ -82,6 +82,20 @@ def test_a_server_is_found_by_its_url_whatever_its_state(running: InProcess, ask
             ask(LOOKING).find(name, place)
 
 
+def test_lists_say_that_they_may_not_be_whole(running: InProcess, ask: Ask) -> None:
+    """And watches, until all had time to register; nothing is gone for that."""
+    ask(RISK).register(a_record())
+    watch = iter(ask(LOOKING).watch())
+    for said in (ask(LOOKING).doubt(), next(watch)["doubt"], running.listed()["doubt"]):
+        assert "this name server was started" in said
+    running.store._missed = "long ago", running.store._now() - 60
+    assert ask(LOOKING).doubt() is None
+    item = next(watch)
+    assert (item["kind"], item["doubt"]) == ("all", None)
+    assert [each["name"] for each in item["servers"]] == ["risk"]
+    assert running.listed()["doubt"] is None
+
+
 # ---- the store in memory -----------------------------------------------------------------
 
 

@@ -161,6 +161,9 @@ def resolve(name, version=None, tags=(), zone="", n=3):
 
 servers = resolve
 
+def doubt():
+    return None
+
 def find(name, url):
     for server in resolve(name):
         if url in server["urls"]:

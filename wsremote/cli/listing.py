@@ -76,7 +76,11 @@ def _watch(prefix: str, nameservers: NameServers, *, as_json: bool) -> None:
             is_first = False
             for change in changes:
                 if as_json:
-                    line = {"kind": change.kind, "server": change.server.to_wire()}
+                    line = {
+                        "kind": change.kind,
+                        "server": change.server.to_wire(),
+                        "doubt": watch.doubt or None,
+                    }
                     click.echo(json.dumps(line, ensure_ascii=False))
                 else:
                     server, clock = change.server, time.strftime("%H:%M:%S")

@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from ..errors import AuthenticationFailed, ConnectionFailed, NameNotFound, WsRemoteError
-from ..printable import kind_of
+from ..printable import kind_of, printable
 from .asking import NameServer
-from .information import ServerInfo
+from .information import ServerInfo, ServerList
 from .remembered import Remembered
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .nameservers import NameServers
     from .remembered import Answer
 
-__all__ = ["CANDIDATES", "Found", "all_servers", "is_gone", "look_up", "servers_of"]
+__all__ = ["CANDIDATES", "Found", "all_servers", "doubt_of", "is_gone", "look_up", "servers_of"]
 
 logger = logging.getLogger("wsremote.naming")
 
@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 CANDIDATES: Final = 3
 """Servers that are asked for: one to connect to, and others in case that cannot be reached."""
+_LONGEST_DOUBT: Final = 500
+"""Characters of a name server's doubt."""
 _PATIENCE: Final = 3.0
 """Seconds for all name servers together where an earlier answer is remembered."""
 
@@ -109,8 +111,10 @@ def all_servers(
     *,
     ssl_context: ssl.SSLContext | None,
     timeout: float,
-) -> list[ServerInfo]:
+) -> ServerList:
     """All servers whose names begin so, also those that take no clients; by their names.
+
+    That some may be missing is said in the log as well.
 
     Args:
         prefix: "" for all.
@@ -122,11 +126,20 @@ def all_servers(
         ConnectionFailed: No name server answers.
     """
 
-    def ask(server: NameServer, seconds: float) -> list[ServerInfo]:
-        return servers_of(server.call("servers", prefix, timeout=seconds), server.url)
+    def ask(server: NameServer, seconds: float) -> ServerList:
+        end = time.monotonic() + seconds
+        # First: what is missing in the list then may be there a moment later.
+        doubt = doubt_of(server.call("doubt", timeout=seconds))
+        left = max(0.0, end - time.monotonic())
+        found = servers_of(server.call("servers", prefix, timeout=left), server.url)
+        in_order = ServerList(sorted(found, key=lambda each: (each.name, -each.age, each.urls)))
+        in_order.doubt = doubt
+        return in_order
 
     found = _ask_all(nameservers, ask, ssl_context=ssl_context, timeout=timeout)
-    return sorted(found, key=lambda each: (each.name, -each.age, each.urls))
+    if found.doubt:
+        logger.warning("! the list of servers may not be whole: %s", found.doubt)
+    return found
 
 
 def is_gone(
@@ -232,6 +245,11 @@ def _joined(failures: Sequence[ConnectionFailed]) -> str:
     """Their texts, each once."""
     *texts, last = dict.fromkeys(map(str, failures))
     return "; ".join([*(text.rstrip(".") for text in texts), last])
+
+
+def doubt_of(said: object) -> str:
+    """Why a name server's list may lack servers, in words; "" if it says nothing of that."""
+    return printable(said, _LONGEST_DOUBT) if type(said) is str else ""
 
 
 def servers_of(answer: object, url: str) -> list[ServerInfo]:
