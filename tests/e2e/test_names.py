@@ -367,6 +367,16 @@ def test_a_server_ends_although_its_name_server_hangs(names: Names) -> None:
     assert "could not be deregistered" in served.errors.read_text()
 
 
+def test_the_banner_says_that_the_name_server_has_another_token(names: Names) -> None:
+    """Its lines work when that is set; the one that it has itself is for servers that register."""
+    names.nameserver()
+    banner = "\n".join(names.server("risk").printed)
+    assert "with WSREMOTE_NAMESERVER_TOKEN set to one that the name server lets in:" in banner
+    assert REGISTERS not in banner
+    same = names.start("json", "--name", "other", "--nameserver", names.url, token=REGISTERS)
+    assert "WSREMOTE_NAMESERVER_TOKEN" not in "\n".join(same.printed)
+
+
 # ---- listing -----------------------------------------------------------------------------
 
 

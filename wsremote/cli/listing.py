@@ -58,7 +58,9 @@ def ls(
         if watch:
             _watch(prefix, asked, as_json=as_json)
             return
-        found = servers(prefix, nameserver=asked.urls, nameserver_token=asked.token)
+        found = servers(
+            prefix, nameserver=asked.urls, nameserver_token=nameserver_token, token=token
+        )
     if as_json:
         click.echo(json.dumps([each.to_wire() for each in found], indent=2, ensure_ascii=False))
     else:

@@ -41,7 +41,7 @@ _ITS_TOKEN: Final = "nameserver_token=…, --nameserver-token or WSREMOTE_NAMESE
 _ITS_WORDS: Final = {
     "'wsremote serve'": "'wsremote nameserver'",
     "connect(token=...), --token or WSREMOTE_TOKEN": _ITS_TOKEN,
-    "--token, WSREMOTE_TOKEN": _ITS_TOKEN,
+    "the server did not prove": "it did not prove",
 }
 """What errors of a session tell the user to do about a server, and what about a name server."""
 
@@ -74,7 +74,7 @@ class NameServer:
             )
         except (WsRemoteError, OSError) as error:
             kind = type(error) if isinstance(error, ConnectionFailed) else ConnectionFailed
-            text = printable(str(error), _LONGEST)
+            text = printable(str(error), _LONGEST).removeprefix(f"{url}: ")
             for ours, its in _ITS_WORDS.items():
                 text = text.replace(ours, its)
             raise kind(f"the name server {url}: {text}") from error
@@ -154,6 +154,11 @@ class NameServer:
         """End the session; one with a name server that does not answer at once."""
         # Not `Session.close`, which waits 2 s for an answer to the goodbye.
         self._session._driver.close(_NO_TIME if self._is_lost else _FAREWELL)
+
+    def abandon(self) -> None:
+        """End the session at once, from any thread: a call that waits for an answer fails."""
+        self._is_lost = True
+        self._session._driver.close(_NO_TIME)
 
     def __enter__(self) -> NameServer:
         return self

@@ -102,9 +102,11 @@ class Watch:
                             has_begun = True
                             yield changes
                 except (WsRemoteError, ValueError, OSError) as error:
+                    if isinstance(error, AuthenticationFailed):
+                        error = self._nameservers.explained(error)
                     failures.append(str(error))
                     if not has_begun and isinstance(error, AuthenticationFailed):
-                        raise
+                        raise error from None
             if not has_begun:
                 raise ConnectionFailed("; ".join(failures))
             if not failed_rounds:
