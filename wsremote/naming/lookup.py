@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 CANDIDATES: Final = 3
 """Servers that are asked for: one to connect to, and others in case that cannot be reached."""
+_MOST_LINES: Final = 3
+"""Records of one answer of which it is said why they are left out."""
 _LONGEST_DOUBT: Final = 500
 """Characters of a name server's doubt."""
 _PATIENCE: Final = 3.0
@@ -81,7 +83,8 @@ def look_up(
         answer = server.call(
             "resolve", name, version or None, tags, zone, candidates, timeout=seconds
         )
-        found = [each for each in servers_of(answer, server.url) if each.name == name]
+        # Cut to what was asked for: each is tried, and there may be thousands.
+        found = [each for each in servers_of(answer, server.url, candidates) if each.name == name]
         if not found:
             raise ConnectionFailed(
                 f"the name server {server.url} gave no record of {name} that can be used"
@@ -213,7 +216,9 @@ def _ask_all(
                 answer = question(server, until - time.monotonic())
         except WsRemoteError as error:
             logger.info("! %s", error)
-            if not isinstance(error, ConnectionFailed):
+            if isinstance(error, AuthenticationFailed):
+                error = nameservers.explained(error)
+            elif not isinstance(error, ConnectionFailed):
                 # Of those that only servers are told when they register.
                 text = f"the name server {url}: {type(error).__name__}: {error}"
                 error = ConnectionFailed(text)
@@ -252,8 +257,13 @@ def doubt_of(said: object) -> str:
     return printable(said, _LONGEST_DOUBT) if type(said) is str else ""
 
 
-def servers_of(answer: object, url: str) -> list[ServerInfo]:
+def servers_of(answer: object, url: str, most: int | None = None) -> list[ServerInfo]:
     """The records of an answer; what is none is left out, with a line in the log.
+
+    Args:
+        answer: Of a name server.
+        url: Of that one.
+        most: Records that were asked for; None for all that there are.
 
     Raises:
         ConnectionFailed: It is no list.
@@ -263,12 +273,19 @@ def servers_of(answer: object, url: str) -> list[ServerInfo]:
             f"the name server {url} gave {kind_of(answer)} for a list of servers: is it the"
             " same version of wsremote?"
         )
-    found = []
-    for record in answer:  # type: ignore[attr-defined]
+    found: list[ServerInfo] = []
+    left_out = 0
+    for record in answer[:most]:  # type: ignore[index]
         try:
             found.append(ServerInfo.from_wire(record))
         except ValueError as error:
-            logger.warning("! the name server %s gave a record that is left out: %s", url, error)
+            left_out += 1
+            if left_out <= _MOST_LINES:
+                why = printable(str(error))
+                logger.warning("! the name server %s gave a record that is left out: %s", url, why)
+    if left_out > _MOST_LINES:
+        more = left_out - _MOST_LINES
+        logger.warning("! the name server %s gave %d more that are left out", url, more)
     return found
 
 
