@@ -4,7 +4,8 @@ The keys, all with one hash tag and so on one slot of a cluster; `key` is "name/
 
 =========  ===========================================================================
 meta       hash: `revision` of the last change; `epoch`, that of the first; `swept`, the millisecond
-           of the last attempt to sweep; `excused`, that from which on leases may end
+           of the last attempt to sweep; `excused`, that from which on leases may end; `lease`, how
+           many milliseconds they last for the name server that sweeps
 entries    hash: key -> "fence revision state owner registered said": the state that is published,
            milliseconds, the state that the server says it has
 records    hash: key -> the record as JSON
@@ -359,12 +360,14 @@ if was_still() or ARGV[7] == '1' then
 end
 redis.call('HSET', meta, 'swept', text(now))
 local holder = redis.call('GET', sweeper)
+local lease = number_in_meta('lease') or ttl
 if holder and holder ~= me then
-    return {0, 0, 0}
+    return {0, 0, 0, lease}
 end
+redis.call('HSET', meta, 'lease', ttl)
 redis.call('SET', sweeper, me, 'PX', ARGV[5])
 if not may_end() then
-    return {1, 0, 0}
+    return {1, 0, 0, ttl}
 end
 
 -- Of each kind so many at a time: nobody waits long for this.
@@ -406,13 +409,13 @@ for _, key in ipairs(redis.call('ZRANGEBYSCORE', drained, '-inf', now - remember
         redis.call('ZREM', drained, key)
     end
 end
-return {1, hold and #leases > 0 and before == 0 and silent or 0, all}
+return {1, hold and #leases > 0 and before == 0 and silent or 0, all, ttl}
 """
 )
 """ARGV: channel, name of this name server, ttl, time of suspects, time as sweeper, time for all to
 renew, all in ms; "1" if they need it as this name server could not write. The rule is that of
 `store.is_mass_expiry`. Gives whether it was the sweeper, how many leases were silent if the first
-became suspect, and of how many."""
+became suspect, and of how many; and how long leases last for who sweeps."""
 
 PIN: Final = (
     _CHANGING

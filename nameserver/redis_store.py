@@ -87,6 +87,10 @@ class RedisStore:
         self._started = now()
         # Whether no other name server ran then; None until that is known.
         self._was_alone: bool | None = None
+        # When leases lasted as long as those of others last; the one before, perhaps, that has
+        # just ended. And whether the log has it that they do not.
+        self._agreed = now()
+        self._has_said_lease = False
         self._link = Link(url, now)
         self._mirror = Mirror(self._link, self.view, ttl, self._pin_again, now)
         # By which this name server is known to the others as the sweeper.
@@ -293,7 +297,7 @@ class RedisStore:
         times = (lasts, self._milliseconds(self._suspect_for), _SWEEPER, back)
         has_failed, self._renewals.has_failed = self._renewals.has_failed, False
         try:
-            is_sweeper, news, leases = await self._link.changing(
+            is_sweeper, news, leases, lease = await self._link.changing(
                 scripts.SWEEP, self._me, *times, int(has_failed)
             )
         except ConnectionError:
@@ -302,6 +306,17 @@ class RedisStore:
             raise
         if self._was_alone is None:
             self._was_alone = bool(is_sweeper)
+        if lease == lasts:
+            self._agreed = self._now()
+        elif not self._has_said_lease and self._now() - self._agreed > _SWEEPER / 1000:
+            self._has_said_lease = True
+            logger.warning(
+                "! leases last %g s here and %g s at another name server of %s: give all of them"
+                " the same --lease",
+                lasts / 1000,
+                lease / 1000,
+                self._link.address,
+            )
         if news:
             logger.warning(
                 "! %d of %d servers are silent at once. Those whose leases end stay as suspect, and"

@@ -175,7 +175,8 @@ class Service:
         self._refuse(
             key_id,
             name,
-            f"this token may register {names}, and not {name!r}"
+            f"this token may register {names}, and not {name!r}: give the server another --name, or"
+            " a token for this one as WSREMOTE_NAMESERVER_TOKEN"
             if names
             else f"this token is for lookups, and may not register {name!r}: give a server one that"
             " may (--nameserver-token or --tokens of the name server) as"

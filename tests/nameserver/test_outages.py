@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from redis_server import RedisServer, RedisStage
-from stores import IDLE, eventually, number_of, record
+from stores import IDLE, Clock, eventually, number_of, record
 
 from nameserver.redis_store import RedisStore
 from wsremote.errors import NameTaken
@@ -117,6 +117,23 @@ def test_a_name_server_that_could_not_renew_tells_the_others(
     eventually(store, lambda: b"$-1" not in stage.redis.ask("HGET", META, "excused"))
     stage.pass_time(1.5)
     assert states(other) == {"ready"}
+
+
+def test_another_lease_on_the_same_redis_is_said(
+    stage: RedisStage, store: RedisStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once; not of a name server that has just ended, whose place this one takes."""
+    eventually(store, lambda: b"$-1" not in stage.redis.ask("HGET", META, "lease"))
+    clock = Clock()
+    other = RedisStore(stage.redis.url, ttl=30.0, now=clock)
+    other.start()
+    eventually(other, lambda: other._was_alone is False)
+    assert "leases last" not in caplog.text
+    clock.now += 3.5
+    eventually(other, lambda: "leases last 30 s here and 1.5 s at another" in caplog.text)
+    eventually(other, lambda: other._has_said_lease)
+    other.close()
+    assert caplog.text.count("leases last") == 1
 
 
 def test_a_server_that_is_dead_goes_when_the_others_had_their_time(

@@ -17,7 +17,13 @@ from faults.proxy import FaultProxy
 from harness import Serve, ServedProcess
 
 import wsremote
-from wsremote.errors import AuthenticationFailed, ConnectionFailed, NameNotFound
+from wsremote.errors import (
+    AuthenticationFailed,
+    ConnectionFailed,
+    NameNotFound,
+    NameRefused,
+    NameTaken,
+)
 from wsremote.naming.asking import NameServer
 from wsremote.printable import kind_of
 
@@ -327,6 +333,15 @@ def test_a_connection_that_is_lost_is_not_waited_for(lying: ServedProcess, say: 
             with pytest.raises(ConnectionFailed, match=f"{proxy.url} was lost"):
                 asked.call("resolve", "risk", timeout=10.0)
             asked.close()
+
+
+@pytest.mark.parametrize("kind", [NameTaken, NameRefused])
+def test_a_refusal_says_whose_it_is(lying: ServedProcess, say: Say, kind: type[Exception]) -> None:
+    """There may be several name servers, of which one has other tokens."""
+    say(f"fail(wsremote.errors.{kind.__name__}('not you'))")
+    with NameServer(lying.url, lying.token, ssl_context=None, timeout=10.0) as asked:
+        with pytest.raises(kind, match=f"^the name server {lying.url}: not you$"):
+            asked.call("resolve", "risk", timeout=10.0)
 
 
 def test_another_server_is_no_name_server(right: ServedProcess) -> None:

@@ -241,6 +241,13 @@ def test_all_servers_are_sorted(registry: Registry) -> None:
     assert all(isinstance(each, ServerInfo) for each in servers)
 
 
+def test_a_list_says_how_many_were_left_out(registry: Registry) -> None:
+    """It may be empty for that alone."""
+    registry.answers["servers"] = lambda prefix: [7, {}, None, "x"]
+    servers = all_servers("", NAMESERVERS, ssl_context=None, timeout=5.0)
+    assert (servers, servers.left_out) == ([], 4)
+
+
 def test_a_list_that_may_not_be_whole_says_so(
     registry: Registry, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -61,7 +61,9 @@ def ls(
         found = servers(
             prefix, nameserver=asked.urls, nameserver_token=nameserver_token, token=token
         )
-    if as_json:
+    if found.left_out and not found and not as_json:
+        click.echo("What the name server gave for servers cannot be read.")
+    elif as_json:
         click.echo(json.dumps([each.to_wire() for each in found], indent=2, ensure_ascii=False))
     else:
         _show(found, prefix)

@@ -172,8 +172,12 @@ class NameServer:
         begun = time.monotonic()
         try:
             yield
-        except (NameNotFound, NameTaken, NameRefused) as error:
-            raise _known(error) from None
+        except NameNotFound as error:
+            known = error.is_certain is True, error.is_known is True
+            raise NameNotFound(_told(error), *known) from None
+        except (NameTaken, NameRefused) as error:
+            kind = NameTaken if isinstance(error, NameTaken) else NameRefused
+            raise kind(f"the name server {self.url}: {_told(error)}") from None
         except LeaseLost as error:
             raise LeaseLost(_told(error), _reason(error.reason)) from None
         except CallTimeout as error:
@@ -197,13 +201,6 @@ class NameServer:
             raise ConnectionFailed(
                 f"the name server {self.url}: {_class_of(error)}: {_told(error)}"
             ) from None
-
-
-def _known(error: NameNotFound | NameTaken | NameRefused) -> WsRemoteError:
-    """The same error, with nothing in it but plain text."""
-    if isinstance(error, NameNotFound):
-        return NameNotFound(_told(error), error.is_certain is True, error.is_known is True)
-    return NameTaken(_told(error)) if isinstance(error, NameTaken) else NameRefused(_told(error))
 
 
 def _reason(said: object) -> str:

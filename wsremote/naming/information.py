@@ -138,9 +138,11 @@ class ServerList(list[ServerInfo]):
 
     Attributes:
         doubt: Why servers that run may be missing, in words; "" if none are.
+        left_out: Records that could not be read, of which the log has what is wrong.
     """
 
     doubt = ""
+    left_out = 0
 
 
 def _text(value: object, longest: int = _LONGEST) -> str:

@@ -135,9 +135,9 @@ def all_servers(
         doubt = doubt_of(server.call("doubt", timeout=seconds))
         left = max(0.0, end - time.monotonic())
         found = servers_of(server.call("servers", prefix, timeout=left), server.url)
-        in_order = ServerList(sorted(found, key=lambda each: (each.name, -each.age, each.urls)))
-        in_order.doubt = doubt
-        return in_order
+        found.sort(key=lambda each: (each.name, -each.age, each.urls))
+        found.doubt = doubt
+        return found
 
     found = _ask_all(nameservers, ask, ssl_context=ssl_context, timeout=timeout)
     if found.doubt:
@@ -257,7 +257,7 @@ def doubt_of(said: object) -> str:
     return printable(said, _LONGEST_DOUBT) if type(said) is str else ""
 
 
-def servers_of(answer: object, url: str, most: int | None = None) -> list[ServerInfo]:
+def servers_of(answer: object, url: str, most: int | None = None) -> ServerList:
     """The records of an answer; what is none is left out, with a line in the log.
 
     Args:
@@ -273,18 +273,17 @@ def servers_of(answer: object, url: str, most: int | None = None) -> list[Server
             f"the name server {url} gave {kind_of(answer)} for a list of servers: is it the"
             " same version of wsremote?"
         )
-    found: list[ServerInfo] = []
-    left_out = 0
+    found = ServerList()
     for record in answer[:most]:  # type: ignore[index]
         try:
             found.append(ServerInfo.from_wire(record))
         except ValueError as error:
-            left_out += 1
-            if left_out <= _MOST_LINES:
+            found.left_out += 1
+            if found.left_out <= _MOST_LINES:
                 why = printable(str(error))
                 logger.warning("! the name server %s gave a record that is left out: %s", url, why)
-    if left_out > _MOST_LINES:
-        more = left_out - _MOST_LINES
+    if found.left_out > _MOST_LINES:
+        more = found.left_out - _MOST_LINES
         logger.warning("! the name server %s gave %d more that are left out", url, more)
     return found
 
