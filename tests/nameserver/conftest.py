@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,14 +60,15 @@ class InProcess:
         """A session of its own."""
         return wsremote.connect(self.url, token=token, new=True)
 
-    def listed(self) -> Any:
-        """What `/servers.json` gives."""
+    def page(self, path: str = "/") -> str:
+        """The text of a page."""
         asked = urllib.request.Request(
-            self.url.replace("ws", "http", 1) + "/servers.json",
+            self.url.replace("ws", "http", 1) + path,
             headers={"Authorization": f"Bearer {LOOKING}"},
         )
         with urllib.request.urlopen(asked, timeout=10.0) as answer:
-            return json.loads(answer.read())
+            text: str = answer.read().decode()
+            return text
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,14 +87,20 @@ def test_lists_say_that_they_may_not_be_whole(running: InProcess, ask: Ask) -> N
     """And watches, until all had time to register; nothing is gone for that."""
     ask(RISK).register(a_record())
     watch = iter(ask(LOOKING).watch())
-    for said in (ask(LOOKING).doubt(), next(watch)["doubt"], running.listed()["doubt"]):
+    for said in (
+        ask(LOOKING).doubt(),
+        next(watch)["doubt"],
+        json.loads(running.page("/servers.json"))["doubt"],
+    ):
         assert "this name server was started" in said
+    assert "may be missing: this name server was started" in running.page()
     running.store._missed = "long ago", running.store._now() - 60
     assert ask(LOOKING).doubt() is None
+    assert "may be missing" not in running.page()
     item = next(watch)
     assert (item["kind"], item["doubt"]) == ("all", None)
     assert [each["name"] for each in item["servers"]] == ["risk"]
-    assert running.listed()["doubt"] is None
+    assert json.loads(running.page("/servers.json"))["doubt"] is None
 
 
 # ---- the store in memory -----------------------------------------------------------------

@@ -77,7 +77,9 @@ class NameServer:
             text = printable(str(error), _LONGEST).removeprefix(f"{url}: ")
             for ours, its in _ITS_WORDS.items():
                 text = text.replace(ours, its)
-            raise kind(f"the name server {url}: {text}") from error
+            # Many begin with the URL themselves: `ws://… took the connection and`.
+            what = text if text.startswith(f"{url} ") else f"{url}: {text}"
+            raise kind(f"the name server {what}") from error
         try:
             if "nameserver" not in self._session.tree.packages:
                 served = ", ".join(self._session.tree.packages)
