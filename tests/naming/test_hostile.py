@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from faults.proxy import FaultProxy
 from harness import Serve, ServedProcess
 
 import wsremote
+from wsremote.cli.listing import ls
 from wsremote.errors import (
     AuthenticationFailed,
     ConnectionFailed,
@@ -296,6 +298,14 @@ def test_bad_records_are_said_of_a_few(
     lines = [line for line in warnings(caplog) if "left out" in line]
     assert len(lines) == (3 if most == 3 else 4)
     assert most == 3 or f"gave {most - 3} more that are left out" in lines[-1]
+
+
+def test_a_list_that_cannot_be_read_is_not_an_empty_one(lying: ServedProcess, say: Say) -> None:
+    """Nobody is told that no server has a name."""
+    for answer, begin in (("[{'name': 'no name'}] * 9", "What the name server gave"), ("[]", "No")):
+        say(answer)
+        done = CliRunner().invoke(ls, ["--nameserver", lying.url, "--token", lying.token])
+        assert done.stdout.startswith(begin)
 
 
 def test_if_the_first_few_cannot_be_used_others_are_asked_for(
