@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import ssl
@@ -360,6 +361,8 @@ def test_a_server_ends_although_its_name_server_hangs(names: Names) -> None:
     nameserver = names.nameserver()
     served = names.server("risk")
     nameserver.process.send_signal(signal.SIGSTOP)
+    # All of its threads have stopped then: one could answer still.
+    os.waitid(os.P_PID, nameserver.process.pid, os.WSTOPPED)
     try:
         served.stop()
     finally:
@@ -394,6 +397,22 @@ def test_ls_lists(here: Names) -> None:
     assert found["urls"] == [first.url]
     assert found["load"]["sessions"] == 0
     assert command("ls", "x", **environment) == "No server has a name that begins with x.\n"
+
+
+def test_ls_says_that_its_list_may_not_be_whole(names: Names) -> None:
+    """On stderr, so that what reads the table or the JSON reads what it did."""
+    nameserver = names.nameserver()
+    for more, output in ([], "No server has a name.\n"), (["--json"], "[]\n"):
+        done = subprocess.run(
+            [sys.executable, "-m", "wsremote", "ls", *more, "--nameserver", nameserver.url],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "WSREMOTE_TOKEN": LOOKS_UP},
+            capture_output=True,
+            text=True,
+            timeout=40,
+            check=True,
+        )
+        assert done.stdout == output
+        assert re.fullmatch(r"! the list .* not be whole: this name .* 15 s\n", done.stderr)
 
 
 def test_ls_of_nothing(here: Names) -> None:

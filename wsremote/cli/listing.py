@@ -61,6 +61,8 @@ def ls(
         found = servers(
             prefix, nameserver=asked.urls, nameserver_token=nameserver_token, token=token
         )
+    if found.doubt:
+        click.echo(f"! the list of servers may not be whole: {found.doubt}", err=True)
     if found.left_out and not found and not as_json:
         click.echo("What the name server gave for servers cannot be read.")
     elif as_json:

@@ -117,8 +117,6 @@ def all_servers(
 ) -> ServerList:
     """All servers whose names begin so, also those that take no clients; by their names.
 
-    That some may be missing is said in the log as well.
-
     Args:
         prefix: "" for all.
         nameservers: Where to ask, one after the other.
@@ -139,10 +137,7 @@ def all_servers(
         found.doubt = doubt
         return found
 
-    found = _ask_all(nameservers, ask, ssl_context=ssl_context, timeout=timeout)
-    if found.doubt:
-        logger.warning("! the list of servers may not be whole: %s", found.doubt)
-    return found
+    return _ask_all(nameservers, ask, ssl_context=ssl_context, timeout=timeout)
 
 
 def is_gone(
