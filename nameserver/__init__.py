@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .service import (
     deregister,
+    doubt,
     drain,
     find,
     pin,
@@ -20,6 +21,7 @@ from .service import (
 
 __all__ = [
     "deregister",
+    "doubt",
     "drain",
     "find",
     "pin",

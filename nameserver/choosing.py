@@ -243,7 +243,10 @@ def _why_not(
     names: Callable[[], Iterable[str]],
 ) -> str:
     if not entries:
-        near = nearest(name, names())
+        known = list(names())
+        # `RISK` is not alike to `risk`, letter by letter.
+        same = (other for other in known if other.lower() == name.lower())
+        near = next(same, "") or nearest(name, known)
         hint = f" Do you mean {near!r}?" if near else " `wsremote ls` shows what there is."
         return f"No server has the name {name!r}.{hint}"
     if not tagged:

@@ -49,17 +49,10 @@ class Keeper:
 
     Args:
         tick: Called every second.
-        overslept: Called before a tick that comes late, with the seconds: this process was
-            stopped, or starved.
-        patience: Seconds from which on a tick is late.
     """
 
-    def __init__(
-        self, tick: Callable[[], None], overslept: Callable[[float], None], patience: float
-    ) -> None:
+    def __init__(self, tick: Callable[[], None]) -> None:
         self._tick = tick
-        self._overslept = overslept
-        self._patience = patience
         self._jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
         # Held to put a job, so that none is put behind the end.
         self._putting = threading.Lock()
@@ -113,15 +106,12 @@ class Keeper:
                 if job is None:
                     return
                 job.run()
-            late = time.monotonic() - due
-            if late >= 0:
-                self._do_tick(late)
+            if time.monotonic() >= due:
+                self._do_tick()
                 due = time.monotonic() + _TICK
 
-    def _do_tick(self, late: float) -> None:
+    def _do_tick(self) -> None:
         try:
-            if late > self._patience:
-                self._overslept(late)
             self._tick()
             self._failure = ""
         except Exception as error:

@@ -7,6 +7,7 @@ is to do, take the registry's lock and no other thread: 5 µs instead of 60.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -20,7 +21,7 @@ from .database import RESERVED, Database, Event
 from .keeper import Keeper
 from .pinned import PinnedFile
 from .registry import MOST_DRAINED, Registry
-from .store import EVERY, SUSPECT_FOR, TTL, name_taken, not_yet_back
+from .store import EVERY, STILL, SUSPECT_FOR, TTL, name_taken, not_yet_back
 from .view import View
 
 if TYPE_CHECKING:
@@ -35,6 +36,13 @@ MOST_PINS: Final = 10_000
 
 _PINS: Final = "pin"
 """The source of what is pinned by a call."""
+
+
+def _uptime() -> float:
+    """Seconds, never set back, with those that the machine slept: servers elsewhere did not."""
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
 
 
 class MemoryStore:
@@ -62,7 +70,7 @@ class MemoryStore:
         ttl: float = TTL,
         every: float = EVERY,
         suspect_for: float = SUSPECT_FOR,
-        now: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = _uptime,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._now = now
@@ -70,11 +78,14 @@ class MemoryStore:
         self._ttl = ttl
         # What servers may have missed last, and when that was.
         self._missed = "this name server was started", now()
+        # When it was looked last which leases have ended; and the seconds without a look after
+        # which this process stood still. One that is only slow is no news.
+        self._looked, self._patience = now(), max(STILL, every)
         self._files = [PinnedFile(path) for path in files]
         pinned = {str(file.path): file.load() for file in self._files}
         self._database = Database(database)
         self._audit = Audit(self._database)
-        self._keeper = Keeper(self._tick, self._overslept, every)
+        self._keeper = Keeper(self._tick)
         # For what reads or writes the registry.
         self._lock = threading.Lock()
         try:
@@ -103,7 +114,8 @@ class MemoryStore:
 
     def start(self) -> None:
         """Begin: only from here on can something be registered."""
-        self._missed = "this name server was started", self._now()
+        self._looked = self._now()
+        self._missed = "this name server was started", self._looked
         self._keeper.start()
 
     def close(self) -> None:
@@ -168,6 +180,10 @@ class MemoryStore:
 
     def look(self, name: str) -> str | None:
         """Nothing is to be done, the view is current; see `Store.look`."""
+        return self.doubt()
+
+    def doubt(self) -> str | None:
+        """Why servers that run may be missing in the view; see `Store.doubt`."""
         event, at = self._missed
         return not_yet_back(event, self._now() - at, self._ttl)
 
@@ -297,8 +313,13 @@ class MemoryStore:
             self._registry.revision, self._reserved = first, first + RESERVED
 
     def _expire(self) -> None:
+        # Here and not in the tick: after a standstill it may be a registration that looks first.
+        now = self._now()
+        still, self._looked = now - self._looked, now
+        if still > self._patience:
+            self._stood_still(still, now)
         were = self._registry.suspects
-        self._apply(lambda: self._registry.expire(self._now()), gone="expired")
+        self._apply(lambda: self._registry.expire(now), gone="expired")
         if self._registry.suspects and not were:
             logger.warning(
                 "! most of %d servers are silent at once. Those whose leases end stay as suspect,"
@@ -306,9 +327,9 @@ class MemoryStore:
                 len(self._registry),
             )
 
-    def _overslept(self, seconds: float) -> None:
-        # Renewals wait in sockets, and prove in a moment who is there.
+    def _stood_still(self, seconds: float, now: float) -> None:
+        # Renewals wait in sockets, or for another connection if the machine slept.
         logger.warning("! this process stood still for %.0f s: no lease ends now", seconds)
-        self._missed = "this name server stood still until", self._now()
+        self._missed = "this name server stood still until", now
         with self._lock:
-            self._registry.excuse(self._now())
+            self._registry.excuse(now)

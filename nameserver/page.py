@@ -84,9 +84,10 @@ def overview(service: Service, *, secure: bool) -> Callable[[Any], Page]:
 
     def page(request: Any) -> Page:
         prefix = prefix_of(request)
+        doubt = service.store.doubt()
         revision, entries = service.store.view.snapshot(prefix)
         url = _url(request, secure)
-        body = _document(service, revision, entries, prefix, url)
+        body = _document(service, revision, entries, doubt, prefix, url)
         return Page(200, "text/html; charset=utf-8", body.encode(), _HEADERS)
 
     return page
@@ -110,7 +111,12 @@ def _url(request: Any, secure: bool) -> str:
 
 
 def _document(
-    service: Service, revision: int, entries: Sequence[Entry], prefix: str, url: str
+    service: Service,
+    revision: int,
+    entries: Sequence[Entry],
+    doubt: str | None,
+    prefix: str,
+    url: str,
 ) -> str:
     """The whole page."""
     wrong = service.store.healthy()
@@ -132,6 +138,8 @@ def _document(
     ]
     if wrong is not None:
         parts.append(f'<p class="wrong">{escape(wrong)}</p>')
+    elif doubt is not None:
+        parts.append(f'<p class="wrong">Servers that run may be missing: {escape(doubt)}.</p>')
     parts.append(
         '<form action="/"><label>Names that begin with'
         f' <input name="prefix" maxlength="{_MOST_PREFIX}" value="{escape(prefix)}"></label>'

@@ -27,9 +27,14 @@ def pages_of(service: Service, *, secure: bool) -> Mapping[str, Callable[[Any], 
     """
 
     def servers(request: Any) -> Page:
+        doubt = service.store.doubt()
         revision, entries = service.store.view.snapshot(prefix_of(request))
         now = time.time()
-        content = {"revision": revision, "servers": [entry.to_wire(now) for entry in entries]}
+        content = {
+            "revision": revision,
+            "servers": [entry.to_wire(now) for entry in entries],
+            "doubt": doubt,
+        }
         body = json.dumps(content, ensure_ascii=False).encode()
         return Page(200, "application/json; charset=utf-8", body)
 

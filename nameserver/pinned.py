@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -181,6 +182,15 @@ def _fields(line: str) -> dict[str, Any]:
     }
 
 
+def _place_of(key: str, text: str) -> str:
+    """Where a key is in TOML, as far as that can be told: `line 7: `, or nothing."""
+    begin = re.compile(rf"""\s*\[*\s*["']?{re.escape(key)}\b""")
+    for number, line in enumerate(text.split("\n"), 1):
+        if begin.match(line):
+            return f"line {number}: "
+    return ""
+
+
 def _tables(text: str) -> Iterator[_Line]:
     """Servers of a TOML file."""
     try:
@@ -188,8 +198,12 @@ def _tables(text: str) -> Iterator[_Line]:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     servers = content.pop("server", [])
-    if content or not isinstance(servers, list):
-        raise ValueError("only tables [[server]] are expected")
+    if content:
+        key = next(iter(content))
+        what = printable(key, 100)
+        raise ValueError(f"{_place_of(key, text)}only [[server]] may be there, not {what!r}")
+    if not isinstance(servers, list):
+        raise ValueError(f"{_place_of('server', text)}write [[server]], with two brackets")
     for number, fields in enumerate(servers, 1):
         name = fields.get("name") if isinstance(fields, Mapping) else None
         yield f"[[server]] {number} ({printable(str(name), 100)})", fields

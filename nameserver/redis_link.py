@@ -270,7 +270,10 @@ class Link:
             return f"{self.address} does not answer within {TIMEOUT:g} s"
         if isinstance(error, exceptions.ConnectionError | OSError | EOFError):
             # redis-py says once more which address it is.
-            return f"{self.address} cannot be reached: {said.rpartition('. ')[2].rstrip('.')}"
+            why = said.rpartition(". ")[2].rstrip(".")
+            if isinstance(error, exceptions.ConnectionError) and "Connect call failed" in said:
+                why = "nothing listens there. Start redis-server, or give another --store"
+            return f"{self.address} cannot be reached: {why}"
         return f"{self.address} answered with an error: {said}"
 
     # ---- health ----------------------------------------------------------------------
@@ -300,5 +303,5 @@ class Link:
             left = {name: text for name, text in self._troubles.items() if name != who}
             if not left:
                 self.well_since = self._now()
-                logger.warning("! the name server's store: %s works again", self.address)
+                logger.warning("= the name server's store: %s works again", self.address)
             self._troubles = left

@@ -75,6 +75,9 @@ class Renewals:
         link: To Redis.
         view: Is told the loads.
         ttl: Seconds that a lease lasts.
+
+    Attributes:
+        has_failed: Whether some could not be sent since somebody has set this to False.
     """
 
     def __init__(self, link: Link, view: View, ttl: float) -> None:
@@ -85,6 +88,7 @@ class Renewals:
         # Of the loop: what sends them, and when it has begun the last script.
         self._sending: asyncio.Task[None] | None = None
         self._begun = 0.0
+        self.has_failed = False
 
     def renew(self, name: str, id: str, fence: int, load: Load, state: State) -> str:
         """Keep a lease; gives the revision of what was published, if anything was.
@@ -122,6 +126,7 @@ class Renewals:
             try:
                 await self._send(some)
             except ConnectionError as error:
+                self.has_failed = True
                 for renewal in some:
                     renewal.error = str(error)
             except BaseException as error:

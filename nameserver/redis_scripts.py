@@ -3,7 +3,9 @@
 The keys, all with one hash tag and so on one slot of a cluster; `key` is "name/id" of a server:
 
 =========  ===========================================================================
-meta       hash: `revision` of the last change; `epoch`, that of the first
+meta       hash: `revision` of the last change; `epoch`, that of the first; `swept`, the millisecond
+           of the last attempt to sweep; `excused`, that from which on leases may end; `lease`, how
+           many milliseconds they last for the name server that sweeps
 entries    hash: key -> "fence revision state owner registered said": the state that is published,
            milliseconds, the state that the server says it has
 records    hash: key -> the record as JSON
@@ -31,6 +33,8 @@ anything is half done.
 from __future__ import annotations
 
 from typing import Final
+
+from .store import STILL
 
 __all__ = [
     "DEREGISTER",
@@ -97,9 +101,24 @@ end
 
 _CHANGING: Final = (
     _BEGIN
-    + f"local most_audit, remembered = {_AUDIT}, {_REMEMBERED}"
+    + f"local most_audit, remembered, still = {_AUDIT}, {_REMEMBERED}, {1000 * STILL:.0f}"
     + """
 local channel = ARGV[1]
+
+local function number_in_meta(field)
+    return tonumber(redis.call('HGET', meta, field) or '')
+end
+
+-- Whether Redis was gone, or full, or no name server could reach it, until this moment.
+local function was_still()
+    local swept = number_in_meta('swept')
+    return swept and math.abs(now - swept) > still
+end
+
+-- No lease ends while nobody can renew it, nor before all have had the time to.
+local function may_end()
+    return not was_still() and now >= (number_in_meta('excused') or 0)
+end
 
 local function step()
     local previous = string.match(redis.call('HGET', meta, 'revision') or '', '^%d+$') or '0'
@@ -178,7 +197,7 @@ end
 
 local function is_over(key)
     local expiry = redis.call('ZSCORE', expiries, key)
-    return expiry and tonumber(expiry) <= now
+    return expiry and tonumber(expiry) <= now and may_end()
 end
 
 -- Whether servers of another owner have a name. Leases of theirs that are over end here.
@@ -334,11 +353,21 @@ SWEEP: Final = (
     _CHANGING
     + """
 local me, ttl, suspect_for = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-if redis.call('SET', sweeper, me, 'NX', 'PX', ARGV[5]) then
-elseif redis.call('GET', sweeper) == me then
-    redis.call('PEXPIRE', sweeper, ARGV[5])
-else
-    return {0, 0, 0}
+-- By any name server: one that could have swept could also take renewals. And first of all, as it
+-- needs memory: a Redis that is full refuses the whole script.
+if was_still() or ARGV[7] == '1' then
+    redis.call('HSET', meta, 'excused', text(now + tonumber(ARGV[6])))
+end
+redis.call('HSET', meta, 'swept', text(now))
+local holder = redis.call('GET', sweeper)
+local lease = number_in_meta('lease') or ttl
+if holder and holder ~= me then
+    return {0, 0, 0, lease}
+end
+redis.call('HSET', meta, 'lease', ttl)
+redis.call('SET', sweeper, me, 'PX', ARGV[5])
+if not may_end() then
+    return {1, 0, 0, ttl}
 end
 
 -- Of each kind so many at a time: nobody waits long for this.
@@ -380,12 +409,13 @@ for _, key in ipairs(redis.call('ZRANGEBYSCORE', drained, '-inf', now - remember
         redis.call('ZREM', drained, key)
     end
 end
-return {1, hold and #leases > 0 and before == 0 and silent or 0, all}
+return {1, hold and #leases > 0 and before == 0 and silent or 0, all, ttl}
 """
 )
-"""ARGV: channel, name of this name server, ttl, time of suspects, time as sweeper, all in ms. The
-rule is that of `store.is_mass_expiry`. Gives whether it was the sweeper, how many leases
-were silent if the first became suspect, and of how many."""
+"""ARGV: channel, name of this name server, ttl, time of suspects, time as sweeper, time for all to
+renew, all in ms; "1" if they need it as this name server could not write. The rule is that of
+`store.is_mass_expiry`. Gives whether it was the sweeper, how many leases were silent if the first
+became suspect, and of how many; and how long leases last for who sweeps."""
 
 PIN: Final = (
     _CHANGING

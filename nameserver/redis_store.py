@@ -25,7 +25,7 @@ from .redis_mirror import Mirror
 from .redis_reading import as_json, key_of, read_audit
 from .redis_renewing import Renewals
 from .registry import MOST_LEASES
-from .store import EVERY, SUSPECT_FOR, TTL, name_taken, not_yet_back
+from .store import EVERY, SUSPECT_FOR, TTL, back_within, name_taken, not_yet_back
 from .view import View
 
 if TYPE_CHECKING:
@@ -87,6 +87,10 @@ class RedisStore:
         self._started = now()
         # Whether no other name server ran then; None until that is known.
         self._was_alone: bool | None = None
+        # When leases lasted as long as those of others last; the one before, perhaps, that has
+        # just ended. And whether the log has it that they do not.
+        self._agreed = now()
+        self._has_said_lease = False
         self._link = Link(url, now)
         self._mirror = Mirror(self._link, self.view, ttl, self._pin_again, now)
         # By which this name server is known to the others as the sweeper.
@@ -193,6 +197,10 @@ class RedisStore:
             return f"{self._link.address} has changes that have not come here yet"
         return self._unsure()
 
+    def doubt(self) -> str | None:
+        """Why servers that run may be missing in the view; see `Store.doubt`."""
+        return self._link.healthy() or self._unsure()
+
     def _unsure(self) -> str | None:
         """Why servers that run may be missing although Redis can be read."""
         address, now = self._link.address, self._now()
@@ -285,10 +293,30 @@ class RedisStore:
                 await self._set_pinned(str(file.path), _by_key(records))
 
     async def _sweep(self) -> None:
-        times = (self._milliseconds(self._ttl), self._milliseconds(self._suspect_for), _SWEEPER)
-        is_sweeper, news, leases = await self._link.changing(scripts.SWEEP, self._me, *times)
+        lasts, back = self._milliseconds(self._ttl), self._milliseconds(back_within(self._ttl))
+        times = (lasts, self._milliseconds(self._suspect_for), _SWEEPER, back)
+        has_failed, self._renewals.has_failed = self._renewals.has_failed, False
+        try:
+            is_sweeper, news, leases, lease = await self._link.changing(
+                scripts.SWEEP, self._me, *times, int(has_failed)
+            )
+        except ConnectionError:
+            # Whoever sweeps meanwhile: servers that know only this name server could not renew.
+            self._renewals.has_failed = True
+            raise
         if self._was_alone is None:
             self._was_alone = bool(is_sweeper)
+        if lease == lasts:
+            self._agreed = self._now()
+        elif not self._has_said_lease and self._now() - self._agreed > _SWEEPER / 1000:
+            self._has_said_lease = True
+            logger.warning(
+                "! leases last %g s here and %g s at another name server of %s: give all of them"
+                " the same --lease",
+                lasts / 1000,
+                lease / 1000,
+                self._link.address,
+            )
         if news:
             logger.warning(
                 "! %d of %d servers are silent at once. Those whose leases end stay as suspect, and"

@@ -93,4 +93,7 @@ def _read(url: str) -> RedisUrl:
         raise _Wrong("it begins with something else")
     if not _NUMBER.fullmatch(database):
         raise _Wrong("databases have numbers, such as the 0 of redis://HOST/0")
-    return RedisUrl(f"{parts.scheme}://{place}/{int(database)}", int(database))
+    number = int(database)
+    # In the way in which it may be given: behind a socket's path a slash would belong to that.
+    behind = f"/{number}" if parts.scheme != "unix" else f"?db={number}" if number else ""
+    return RedisUrl(f"{parts.scheme}://{place}{behind}", number)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from wsremote.errors import LeaseLost, LimitExceeded, NameNotFound
 
 from .records import Change, Entry, Lease
-from .store import EVERY, SUSPECT_FOR, TTL, is_mass_expiry, name_taken
+from .store import EVERY, SUSPECT_FOR, TTL, back_within, is_mass_expiry, name_taken
 
 if TYPE_CHECKING:
     from .records import Kind, Load, Record, State
@@ -271,14 +271,14 @@ class Registry:
         while self._lately and next(iter(self._lately.values())) <= now - self.ttl:
             self._lately.popitem(last=False)
         changes: list[Change] = []
+        if now < self._excused:
+            return changes
         while self._suspect:
             lease = next(iter(self._suspect.values()))
             assert lease.gone is not None
             if lease.gone > now:
                 break
             changes += self._end(lease, "expired")
-        if now < self._excused:
-            return changes
         ended = self._silent_since(now - self.ttl)
         if not ended:
             return changes
@@ -296,8 +296,8 @@ class Registry:
         return changes
 
     def excuse(self, now: float) -> None:
-        """Nobody was heard for a while, by the fault of this process: no lease ends for a ttl."""
-        self._excused = now + self.ttl
+        """Nobody was heard for a while, by the fault of this process: all get time to renew."""
+        self._excused = now + back_within(self.ttl)
 
     def _silent_since(self, moment: float) -> list[_Lease]:
         """Leases renewed at or before a moment, and not suspect."""

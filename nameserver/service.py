@@ -40,6 +40,7 @@ __all__ = [
     "Service",
     "checked_renewal",
     "deregister",
+    "doubt",
     "drain",
     "find",
     "pin",
@@ -56,8 +57,8 @@ __all__ = [
 logger = logging.getLogger("wsremote.nameserver")
 
 SERVED: Final = (
-    "deregister", "drain", "find", "pin", "register", "renew", "resolve", "servers", "unpin",
-    "watch",
+    "deregister", "doubt", "drain", "find", "pin", "register", "renew", "resolve", "servers",
+    "unpin", "watch",
 )  # fmt: skip
 """The functions of this module that clients may call."""
 
@@ -91,7 +92,7 @@ class Service:
     def __init__(self, store: Store, access: Access) -> None:
         self.store = store
         self.access = access
-        self.ringer = Ringer(store.view)
+        self.ringer = Ringer(store.view, store.doubt)
         self.started = time.time()
         # How often each function was called, and how often a token was refused.
         self.asked = dict.fromkeys(SERVED, 0)
@@ -174,7 +175,8 @@ class Service:
         self._refuse(
             key_id,
             name,
-            f"this token may register {names}, and not {name!r}"
+            f"this token may register {names}, and not {name!r}: give the server another --name, or"
+            " a token for this one as WSREMOTE_NAMESERVER_TOKEN"
             if names
             else f"this token is for lookups, and may not register {name!r}: give a server one that"
             " may (--nameserver-token or --tokens of the name server) as"
@@ -416,12 +418,23 @@ def servers(prefix: str = "") -> list[dict[str, Any]]:
     return [entry.to_wire(now) for entry in service.store.view.entries(prefix)]
 
 
+def doubt() -> str | None:
+    """Why servers that run may be missing in a list that is asked for after this; None if not.
+
+    The name server has just been started, say, or cannot read its store.
+    """
+    return _running("doubt").store.doubt()
+
+
 def watch(since: int | None = None, prefix: str = "") -> Watch:
     """What changes, as it happens: `for change in watch()`, or `async for`.
 
-    The first item is `{"kind": "all", "revision": 7, "servers": [...]}`; then come items of the
-    kinds `registered`, `changed` and `gone`, each with `revision`, `name`, `id` and `server`. One
-    who reads slowly is given an `all` again now and then.
+    The first item is `{"kind": "all", "revision": 7, "servers": [...], "doubt": None}`; then come
+    items of the kinds `registered`, `changed` and `gone`, each with `revision`, `name`, `id` and
+    `server`. One who reads slowly is given an `all` again now and then. `doubt` is a text if
+    servers that run may be missing, as the name server has just been started; who compares this
+    `all` with what was before takes none of them for gone. When the doubt is over an `all` without
+    one comes.
 
     Args:
         since: The `revision` of the last item that is known: go on from there.

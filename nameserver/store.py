@@ -11,7 +11,17 @@ if TYPE_CHECKING:
     from .records import Lease, Load, Record, State
     from .view import View
 
-__all__ = ["EVERY", "SUSPECT_FOR", "TTL", "Store", "is_mass_expiry", "name_taken", "not_yet_back"]
+__all__ = [
+    "EVERY",
+    "STILL",
+    "SUSPECT_FOR",
+    "TTL",
+    "Store",
+    "back_within",
+    "is_mass_expiry",
+    "name_taken",
+    "not_yet_back",
+]
 
 TTL: Final = 15.0
 """Seconds that a lease lasts without a renewal."""
@@ -21,6 +31,10 @@ EVERY: Final = 5.0
 
 SUSPECT_FOR: Final = 900.0
 """Seconds after which a suspect entry that was not renewed is gone."""
+
+STILL: Final = 2.5
+"""Seconds without a sweep after which leases do not end at once: who could not end them could not
+take renewals either."""
 
 _FEWEST: Final = 3
 
@@ -60,6 +74,15 @@ def name_taken(name: str, *, registering: bool = False) -> NameTaken:
     )
 
 
+def back_within(ttl: float) -> float:
+    """Seconds in which all servers that run are heard again, after none could be heard.
+
+    Args:
+        ttl: Seconds that a lease lasts.
+    """
+    return max(ttl, _BACK)
+
+
 def not_yet_back(event: str, ago: float, ttl: float) -> str | None:
     """Why servers may be missing that run; None once all of them have had time to register.
 
@@ -68,7 +91,7 @@ def not_yet_back(event: str, ago: float, ttl: float) -> str | None:
         ago: Seconds since then.
         ttl: Seconds that a lease lasts.
     """
-    within = max(ttl, _BACK)
+    within = back_within(ttl)
     if ago >= within:
         return None
     return f"{event} {ago:.0f} s ago, and servers that run register again within {within:.0f} s"
@@ -149,6 +172,9 @@ class Store(Protocol):
             None; or why servers that run may be missing in it, so that what is not found may be
             there: the store has just begun, or cannot be read.
         """
+
+    def doubt(self) -> str | None:
+        """Why servers that run may be missing in the view as it is; None if none are."""
 
     def pin(self, record: Record, owner: str) -> None:
         """Keep an entry that nobody renews, also over restarts, until `unpin`.

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 from wsremote.server.clients import Bell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .records import Change
     from .view import View
 
@@ -33,10 +35,12 @@ class Ringer:
 
     Args:
         view: Of which changes.
+        doubt: Why the view may lack servers that run; None if it does not.
     """
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, doubt: Callable[[], str | None] = lambda: None) -> None:
         self.view = view
+        self.doubt = doubt
         self.is_over = False
         self._bells: set[Bell] = set()
         self._lock = threading.Lock()
@@ -69,11 +73,13 @@ class Ringer:
             self._bells.discard(bell)
 
     def _run(self) -> None:
-        seen = self.view.revision
+        seen, had_doubt = self.view.revision, self.doubt() is not None
         while not self.is_over:
             self.view.wait(seen, _LOOK)
+            has_doubt = self.doubt() is not None
+            is_sure_now, had_doubt = had_doubt and not has_doubt, has_doubt
             # The view may have been fed with nothing new.
-            if self.view.revision != seen:
+            if self.view.revision != seen or is_sure_now:
                 # Before ringing: a change that comes meanwhile is seen in the next round.
                 seen = self.view.revision
                 self._ring()
@@ -88,9 +94,10 @@ class Ringer:
 class Watch:
     """The changes of the registry: `for change in watch`, or `async for`.
 
-    The first item is everything that there is, `{"kind": "all", "revision", "servers"}`, unless
-    `since` is a revision that is still known. Then come changes, one by one: `{"kind":
-    "registered" | "changed" | "gone", "revision", "name", "id", "server"}`. Everything comes again
+    The first item is everything that there is, `{"kind": "all", "revision", "servers", "doubt"}`,
+    unless `since` is a revision that is still known. `doubt` says why servers may be missing in
+    it, and is None if none are. Then come changes, one by one: `{"kind": "registered" | "changed" |
+    "gone", "revision", "name", "id", "server"}`. Everything comes again when a doubt is over, and
     whenever more has changed than one who reads slowly should be told.
 
     Args:
@@ -105,6 +112,7 @@ class Watch:
         self._prefix = prefix
         # Of the last item; None if everything is to come next.
         self._revision = since
+        self._is_in_doubt = ringer.doubt() is not None
         # Changes behind that, not many.
         self._next: deque[Change] = deque()
         self._bell = Bell()
@@ -157,7 +165,11 @@ class Watch:
     def _is_current(self) -> bool:
         """Whether there is nothing to tell. Asked when the bell is where a change finds it."""
         is_over = self._is_over or self._ringer.is_over
-        return self._view.revision == self._revision and not is_over
+        return self._view.revision == self._revision and not is_over and not self._is_sure_now()
+
+    def _is_sure_now(self) -> bool:
+        """Whether a doubt is over: who was told of it is told of everything that there is."""
+        return self._is_in_doubt and self._ringer.doubt() is None
 
     def _take(self) -> dict[str, Any] | None:
         """The next item; None if there is none yet.
@@ -167,6 +179,9 @@ class Watch:
         """
         if self._is_over or self._ringer.is_over:
             raise StopIteration
+        if self._is_sure_now():
+            self._revision = None
+            self._next.clear()
         if not self._next and self._revision is not None:
             self._look(self._revision)
         if self._next:
@@ -175,12 +190,16 @@ class Watch:
             return change.to_wire(time.time())
         if self._revision is not None:
             return None
+        # First: what the view lacks now may be there a moment later.
+        doubt = self._ringer.doubt()
+        self._is_in_doubt = doubt is not None
         self._revision, entries = self._view.snapshot(self._prefix)
         now = time.time()
         return {
             "kind": "all",
             "revision": self._revision,
             "servers": [entry.to_wire(now) for entry in entries],
+            "doubt": doubt,
         }
 
     def _look(self, revision: int) -> None:

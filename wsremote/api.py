@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .client.async_session import AsyncSession
-    from .naming.information import ServerInfo
+    from .naming.information import ServerList
 
 __all__ = ["connect", "connect_async", "servers"]
 
@@ -205,10 +205,12 @@ def servers(
     token: str | None = None,
     ssl_context: ssl.SSLContext | None = None,
     timeout: float = 10.0,
-) -> list[ServerInfo]:
+) -> ServerList:
     """The servers that a name server knows, by their names: also those that take no new clients.
 
-    It waits for the answer. `wsremote ls` shows the same.
+    It waits for the answer. `wsremote ls` shows the same. The list has an attribute `doubt`: a text
+    if servers that run may be missing, as the name server was just started or cannot read its
+    store; "" if it knows all.
 
     Args:
         prefix: What the names begin with; all if it is empty.

@@ -38,6 +38,7 @@ def banner(
     objects: Mapping[str, object],
     *,
     named: tuple[str, str] | None = None,
+    one_token: bool = True,
     allowed_hosts: Sequence[str] = (),
 ) -> str:
     """The text, with lines that can be pasted into a client.
@@ -46,17 +47,21 @@ def banner(
         packages: The names that were asked to be served.
         objects: Everything that is served, by its name on the wire.
         named: The server's name and the name server's URL, if it is found by one.
+        one_token: Whether that name server has been given the server's token. The one that it has
+            been given else is for servers that register, and not shown.
         allowed_hosts: Names that the server lets itself be called.
     """
-    where, by_name = f'"{pasted(url, allowed_hosts)}"', ""
+    where, by_name, needed = f'"{pasted(url, allowed_hosts)}"', "", ""
     if named is not None:
         where, by_name = f'"{named[0]}", nameserver="{named[1]}"', f" as {named[0]}"
+        if not one_token:
+            needed = ", with WSREMOTE_NAMESERVER_TOKEN set to one that the name server lets in"
     served = [f"  {_title(name)}: {_counts(name, objects)}" for name in packages]
     return "\n".join(
         [
             f"wsremote {__version__} serving at {url}{by_name} (pid {os.getpid()})",
             *served,
-            "  From Python on the client:",
+            f"  From Python on the client{needed}:",
             "    import wsremote",
             f'    session = wsremote.connect({where}, token="{token}")',
             f"    {packages[0].replace('.', '_')} = session.modules.{packages[0]}",

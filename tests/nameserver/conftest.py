@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,16 @@ class InProcess:
     def open(self, token: str) -> wsremote.Session:
         """A session of its own."""
         return wsremote.connect(self.url, token=token, new=True)
+
+    def page(self, path: str = "/") -> str:
+        """The text of a page."""
+        asked = urllib.request.Request(
+            self.url.replace("ws", "http", 1) + path,
+            headers={"Authorization": f"Bearer {LOOKING}"},
+        )
+        with urllib.request.urlopen(asked, timeout=10.0) as answer:
+            text: str = answer.read().decode()
+            return text
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def test_a_token_registers_its_names_only(ask: Ask) -> None:
     """The text says which they are."""
     server = ask(RISK)
     server.register(a_record("risk-eu"))
-    with pytest.raises(NameRefused, match=r"may register risk, risk-\*, and not 'price'"):
+    with pytest.raises(NameRefused, match=r"may register risk, risk-\*, and not 'price': give"):
         server.register(a_record("price"))
     ask(ALL).register(a_record("price", 2))
 

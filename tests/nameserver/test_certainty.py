@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,26 @@ def test_a_server_is_found_by_its_url_whatever_its_state(running: InProcess, ask
             ask(LOOKING).find(name, place)
 
 
+def test_lists_say_that_they_may_not_be_whole(running: InProcess, ask: Ask) -> None:
+    """And watches, until all had time to register; nothing is gone for that."""
+    ask(RISK).register(a_record())
+    watch = iter(ask(LOOKING).watch())
+    for said in (
+        ask(LOOKING).doubt(),
+        next(watch)["doubt"],
+        json.loads(running.page("/servers.json"))["doubt"],
+    ):
+        assert "this name server was started" in said
+    assert "may be missing: this name server was started" in running.page()
+    running.store._missed = "long ago", running.store._now() - 60
+    assert ask(LOOKING).doubt() is None
+    assert "may be missing" not in running.page()
+    item = next(watch)
+    assert (item["kind"], item["doubt"]) == ("all", None)
+    assert [each["name"] for each in item["servers"]] == ["risk"]
+    assert json.loads(running.page("/servers.json"))["doubt"] is None
+
+
 # ---- the store in memory -----------------------------------------------------------------
 
 
@@ -89,7 +110,9 @@ def test_a_server_is_found_by_its_url_whatever_its_state(running: InProcess, ask
 def test_a_store_in_memory_is_not_sure_for_a_lease(tmp_path: Path, ttl: float, within: int) -> None:
     """After its start; with short leases as long as servers take to come back."""
     stage = MemoryStage(tmp_path, ttl=ttl)
-    stage.clock.now += within - 1
+    for _ in range(within - 1):
+        stage.clock.now += 1
+        stage.store.sweep()
     error = not_found(stage.store)
     assert not error.is_certain
     assert str(error).endswith(
@@ -106,8 +129,9 @@ def test_a_store_in_memory_is_not_sure_for_a_lease(tmp_path: Path, ttl: float, w
 def test_a_process_that_stood_still_is_not_sure(tmp_path: Path) -> None:
     """Who was started meanwhile could not register."""
     stage = MemoryStage(tmp_path)
+    stage.store.sweep()
     stage.clock.now += 3600
-    stage.store._keeper.do(lambda: stage.store._overslept(100.0))
+    stage.store.sweep()
     error = not_found(stage.store)
     assert "this name server stood still until 0 s ago" in str(error)
     assert not error.is_certain

@@ -264,8 +264,9 @@ def why_not(entries: Sequence[Entry], **asked: Any) -> str:
 
 def test_a_name_that_nobody_has() -> None:
     """The nearest one is named, if one is near."""
-    text = why_not([], name="rsik", names=lambda: ["prices", "risk"])
-    assert text == "No server has the name 'rsik'. Do you mean 'risk'?"
+    for name in ("rsik", "RISK"):
+        text = why_not([], name=name, names=lambda: ["prices", "risk"])
+        assert text == f"No server has the name {name!r}. Do you mean 'risk'?"
     assert "`wsremote ls` shows" in why_not([], name="x", names=lambda: ["prices"])
 
 

@@ -179,7 +179,8 @@ def test_pins_are_bounded(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -
 def test_a_lease_is_over_for_others_before_the_next_sweep(stage: MemoryStage) -> None:
     """Who registers does not wait for it."""
     stage.store.register(record(), "me")
-    stage.clock.now += stage.ttl
+    stage.pass_time(1 - 1 / stage.ttl)
+    stage.clock.now += 1.0
     stage.store.register(record(server=2), "you")
     (entry,) = stage.store.view.entries()
     assert entry.owner == "you"
@@ -217,13 +218,53 @@ def test_a_process_that_stood_still_ends_nothing(
 ) -> None:
     """It was stopped: what its servers have sent is still to be read."""
     stage.store.register(record(), "me")
-    stage.clock.now += 100.0
-    stage.store._keeper.do(lambda: stage.store._overslept(99.0))
+    stage.store.sweep()
+    stage.clock.now += 20.0
     stage.store.sweep()
     assert len(stage.store.view) == 1
-    assert "stood still for 99 s" in caplog.text
+    assert "stood still for 20 s" in caplog.text
+    stage.pass_time(0.9)
+    assert len(stage.store.view) == 1
+    stage.pass_time(0.2)
+    assert len(stage.store.view) == 0
+
+
+def test_who_registers_first_after_a_standstill_takes_no_name(stage: MemoryStage) -> None:
+    """Calls that have waited meanwhile are answered before the next look at all leases."""
+    stage.store.register(record(), "me")
+    stage.clock.now += 20.0
+    with pytest.raises(NameTaken):
+        stage.store.register(record(server=2), "you")
+    assert len(stage.store.view) == 1
+
+
+def test_suspect_servers_get_the_same_time(tmp_path: Path) -> None:
+    """Their quarter of an hour may end while the process stands still."""
+    stage = MemoryStage(tmp_path, suspect_for=30.0)
+    for server in range(1, 4):
+        stage.store.register(record(server=server), "me")
+    stage.pass_time(2.0)
+    stage.clock.now += 60.0
+    stage.store.sweep()
+    assert {each.state for each in stage.store.view.entries()} == {"suspect"}
+    assert len(stage.store.view) == 3
     stage.pass_time(1.1)
     assert len(stage.store.view) == 0
+    stage.close()
+
+
+def test_the_time_that_the_machine_sleeps_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A laptop's lid: servers elsewhere were there, and could not be heard."""
+    slept = {"now": 1000.0}
+    monkeypatch.setattr("time.clock_gettime", lambda clock: slept["now"])
+    store = MemoryStore()
+    store.start()
+    store.register(record(), "me")
+    slept["now"] += 3600.0
+    store.sweep()
+    assert len(store.view) == 1
+    assert "stood still until 0 s ago" in str(store.look("nobody"))
+    store.close()
 
 
 # ---- interrupts ------------------------------------------------------------------------
@@ -344,7 +385,7 @@ def test_ten_thousand_names(stage: MemoryStage) -> None:
     store = stage.store
     leases = [store.register(record(f"name-{n}", n), "me") for n in range(10_000)]
     assert len(store.view) == 10_000
-    stage.clock.now += 14.0
+    stage.pass_time(14 / stage.ttl)
     for n, lease in enumerate(leases):
         if n % 4:
             store.renew(f"name-{n}", number_of(n), lease.fence, IDLE, "ready")
@@ -374,10 +415,10 @@ def test_a_tick_that_fails_is_not_the_last(
             raise failing["error"]
 
     monkeypatch.setattr(keeper, "_tick", tick)
-    keeper.do(lambda: keeper._do_tick(0.0))
+    keeper.do(keeper._do_tick)
     assert store.healthy() == "RuntimeError: no more"
     failing.clear()
-    keeper.do(lambda: keeper._do_tick(0.0))
+    keeper.do(keeper._do_tick)
     assert store.healthy() is None
     assert "every second has failed" in caplog.text
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import signal
 import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 import trustme
@@ -189,3 +190,10 @@ def test_pages_are_served_through_nginx(behind: Behind) -> None:
     for path in ("/healthz", "/risk/healthz"):
         with urlopen(f"https://{HOST}:{behind.port}{path}", context=behind.ssl) as answer:
             assert answer.read() == b"ok"
+    eventually(lambda: found(behind), lambda: "not found")
+    # Its lines to paste lead here, also if the port is another than that of https.
+    page = Request(
+        f"https://{HOST}:{behind.port}/", headers={"Authorization": f"Bearer {LOOKS_UP}"}
+    )
+    with urlopen(page, context=behind.ssl) as answer:
+        assert f'nameserver="{behind.url}"' in html.unescape(answer.read().decode())

@@ -139,19 +139,24 @@ def test_a_bad_table_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("content", "problem"),
     [
-        ("servers.toml", "[[server]\n"),
-        ("servers.toml", "[server]\nname = 'x'\n"),
-        ("servers.toml", "[[servers]]\nname = 'x'\n"),
-        ("servers.toml", "a = " + "[" * 100_000),
+        ("[[server]\n", ".*line 1"),
+        ("\n[server]\nname = 'x'\n", r"line 2: write \[\[server\]\], with two brackets"),
+        (
+            "# servers\n\n[[servers]]\nname = 'x'\n",
+            r"line 3: only \[\[server\]\] .*, not 'servers'",
+        ),
+        ("'\\u001b' = 1", r".*not '\\"),
+        ('"\\u001b" = 1', r"only .*, not '\?'"),
+        ("a = " + "[" * 100_000, "it is nested"),
     ],
 )
-def test_what_is_no_such_file_is_said(tmp_path: Path, name: str, content: str) -> None:
+def test_what_is_no_such_file_is_said(tmp_path: Path, content: str, problem: str) -> None:
     """With its name, of which there may be several. At the start of the name server it ends it."""
-    path = tmp_path / name
+    path = tmp_path / "servers.toml"
     path.write_text(content)
-    with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: "):
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: {problem}"):
         PinnedFile(path).load()
 
 

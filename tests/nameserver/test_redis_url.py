@@ -21,8 +21,8 @@ SECRET = "sesame"
         (f"redis://:{SECRET}@host/2?socket_timeout=1", "redis://host:6379/2", 2),
         (f"redis://me:{SECRET}%2F%23@host/2", "redis://host:6379/2", 2),
         ("rediss://host:6380/0?ssl_ca_certs=ca.pem", "rediss://host:6380/0", 0),
-        ("unix:///run/redis.sock", "unix:///run/redis.sock/0", 0),
-        (f"unix://:{SECRET}@/run/redis.sock?db=3", "unix:///run/redis.sock/3", 3),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock", 0),
+        (f"unix://:{SECRET}@/run/redis.sock?db=3", "unix:///run/redis.sock?db=3", 3),
     ],
 )
 def test_urls_that_are_right(url: str, address: str, database: int) -> None:

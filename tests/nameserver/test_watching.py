@@ -29,7 +29,8 @@ class Watched:
 
     def __init__(self) -> None:
         self.view = View(10)
-        self.ringer = Ringer(self.view)
+        self.doubt: str | None = None
+        self.ringer = Ringer(self.view, lambda: self.doubt)
 
     def register(self, name: str = "risk", number: int = 1) -> None:
         """Something changes."""
@@ -205,3 +206,29 @@ async def test_tasks_await_it_beside_others(watched: Watched) -> None:
     assert told(await task) == ("registered", 11, "risk")
     watch.close()
     assert [item async for item in watch] == []
+
+
+@pytest.mark.parametrize("since", [None, 10])
+def test_when_a_doubt_is_over_everything_comes_again(
+    watched: Watched, since: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing has changed, and who waits is woken: only now is it certain who is not there."""
+    monkeypatch.setattr(watching, "_LOOK", 0.01)
+    watched.doubt = "it was just started"
+    watch = watched.watch(since)
+    if since is None:
+        assert next(watch)["doubt"] == "it was just started"
+    watched.register()
+    assert told(next(watch)) == ("registered", 11, "risk")
+    items: list[dict[str, Any]] = []
+    thread = threading.Thread(target=lambda: items.append(next(watch)))
+    thread.start()
+    until_waiting(watched)
+    # The ringer looks once before: it rings for what it has seen begin.
+    watched.view.wait(watched.view.revision, 0.1)
+    watched.doubt = None
+    thread.join(PATIENCE)
+    assert told(items[0]) == ("all", 11, ["risk"])
+    assert items[0]["doubt"] is None
+    watched.register("price", 2)
+    assert told(next(watch)) == ("registered", 12, "price")

@@ -13,11 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from faults.proxy import FaultProxy
 from harness import Serve, ServedProcess
 
 import wsremote
-from wsremote.errors import AuthenticationFailed, ConnectionFailed, NameNotFound
+from wsremote.cli.listing import ls
+from wsremote.errors import (
+    AuthenticationFailed,
+    ConnectionFailed,
+    NameNotFound,
+    NameRefused,
+    NameTaken,
+)
 from wsremote.naming.asking import NameServer
 from wsremote.printable import kind_of
 
@@ -266,6 +274,40 @@ def with_three_before(url: str) -> list[dict[str, Any]]:
     ]
 
 
+def test_no_more_servers_are_tried_than_were_asked_for(
+    lying: ServedProcess, say: Say, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Three, and 16 when these are of no use; five thousand made-up ones are not."""
+    records = with_three_before(nobody())
+    say(f"{records!r} * 1000 + [dict(RISK, urls=[f'ws://127.0.0.1:{{n}}']) for n in range(1, 999)]")
+    with pytest.raises(ConnectionFailed, match="none of the 4 servers") as caught:
+        by_name(lying)
+    assert len(str(caught.value)) < 4500
+    assert len(warnings(caplog)) == 4
+
+
+@pytest.mark.parametrize("most", [3, 5000])
+def test_bad_records_are_said_of_a_few(
+    lying: ServedProcess, say: Say, caplog: pytest.LogCaptureFixture, most: int
+) -> None:
+    """And how many more there are."""
+    good = {"name": "risk", "id": "1", "urls": [nobody()]}
+    say(f"[{good!r}] + [{{'name': 'no name'}}] * {most}")
+    (server,) = wsremote.servers(nameserver=lying.url, token=lying.token)
+    assert server.name == "risk"
+    lines = [line for line in warnings(caplog) if "left out" in line]
+    assert len(lines) == (3 if most == 3 else 4)
+    assert most == 3 or f"gave {most - 3} more that are left out" in lines[-1]
+
+
+def test_a_list_that_cannot_be_read_is_not_an_empty_one(lying: ServedProcess, say: Say) -> None:
+    """Nobody is told that no server has a name."""
+    for answer, begin in (("[{'name': 'no name'}] * 9", "What the name server gave"), ("[]", "No")):
+        say(answer)
+        done = CliRunner().invoke(ls, ["--nameserver", lying.url, "--token", lying.token])
+        assert done.stdout.startswith(begin)
+
+
 def test_if_the_first_few_cannot_be_used_others_are_asked_for(
     lying: ServedProcess, right: ServedProcess, say: Say
 ) -> None:
@@ -303,6 +345,15 @@ def test_a_connection_that_is_lost_is_not_waited_for(lying: ServedProcess, say: 
             asked.close()
 
 
+@pytest.mark.parametrize("kind", [NameTaken, NameRefused])
+def test_a_refusal_says_whose_it_is(lying: ServedProcess, say: Say, kind: type[Exception]) -> None:
+    """There may be several name servers, of which one has other tokens."""
+    say(f"fail(wsremote.errors.{kind.__name__}('not you'))")
+    with NameServer(lying.url, lying.token, ssl_context=None, timeout=10.0) as asked:
+        with pytest.raises(kind, match=f"^the name server {lying.url}: not you$"):
+            asked.call("resolve", "risk", timeout=10.0)
+
+
 def test_another_server_is_no_name_server(right: ServedProcess) -> None:
     """The URL of a server where that of the name server should be."""
     with pytest.raises(ConnectionFailed, match="is no name server: it serves json"):
@@ -312,11 +363,15 @@ def test_another_server_is_no_name_server(right: ServedProcess) -> None:
 
 
 def test_a_name_server_with_another_token_is_an_impostor(lying: ServedProcess) -> None:
-    """It is not even asked."""
-    with pytest.raises(AuthenticationFailed, match=f"the name server {lying.url}"):
-        wsremote.connect(
-            "risk", token="of the servers", nameserver_token="another", nameserver=lying.url
-        )
+    """It is not even asked. Where it was shown the servers' token, that is said."""
+    for given, is_shared in (({"nameserver_token": "another"}, False), ({}, True)):
+        with pytest.raises(AuthenticationFailed) as caught:
+            wsremote.connect("risk", token="of the servers", nameserver=lying.url, **given)
+        text = str(caught.value)
+        assert text.startswith(f"the name server {lying.url}: it did not prove that it knows the")
+        assert text.count(lying.url) == 1
+        assert "nameserver_token=…, --nameserver-token or WSREMOTE_NAMESERVER_TOKEN" in text
+        assert ("It was shown the token of the servers" in text) == is_shared
 
 
 def test_the_list_is_not_trusted_either(

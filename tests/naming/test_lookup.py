@@ -24,7 +24,11 @@ SERVER = {"name": "risk", "id": "1", "urls": ["ws://s:1"]}
 def reachable(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """The name servers are one object, which has a server of the name."""
     monkeypatch.setattr("wsremote.naming.lookup.NameServer", registry.reach)
-    registry.answers = {"resolve": lambda *args: [SERVER], "servers": lambda prefix: [SERVER]}
+    registry.answers = {
+        "resolve": lambda *args: [SERVER],
+        "servers": lambda prefix: [SERVER],
+        "doubt": lambda: None,
+    }
 
 
 @pytest.fixture
@@ -235,3 +239,21 @@ def test_all_servers_are_sorted(registry: Registry) -> None:
     servers = all_servers("", NAMESERVERS, ssl_context=None, timeout=5.0)
     assert [each.id for each in servers] == ["1", "3", "2"]
     assert all(isinstance(each, ServerInfo) for each in servers)
+
+
+def test_a_list_says_how_many_were_left_out(registry: Registry) -> None:
+    """It may be empty for that alone."""
+    registry.answers["servers"] = lambda prefix: [7, {}, None, "x"]
+    servers = all_servers("", NAMESERVERS, ssl_context=None, timeout=5.0)
+    assert (servers, servers.left_out) == ([], 4)
+
+
+def test_a_list_that_may_not_be_whole_says_so(registry: Registry) -> None:
+    """What is no text says nothing."""
+    for said, doubt in ((None, ""), (7, ""), ("it has\njust begun", "it has just begun")):
+        registry.answers["doubt"] = lambda: said  # noqa: B023
+        servers = all_servers("", NAMESERVERS, ssl_context=None, timeout=5.0)
+        assert [each.id for each in servers] == ["1"]
+        assert servers.doubt == doubt
+    # Before the list: who comes in between is in it, or was in doubt.
+    assert registry.functions(A)[-2:] == ["doubt", "servers"]

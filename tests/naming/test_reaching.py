@@ -42,16 +42,49 @@ def test_each_failure_names_the_server_and_the_next(caplog: pytest.LogCaptureFix
     reasons = iter(["nothing listens at ws://a:1", "another token", "is full"])
     for _ in attempts:
         attempts.failed(ConnectionFailed(next(reasons)))
+    error = attempts.error()
     first, second, third = (record.getMessage() for record in caplog.records)
     assert first == (
         "! risk: ws://a:1 cannot be used: nothing listens at ws://a:1; trying ws://b:1"
     )
     assert second.endswith("another token; trying ws://c:1")
     assert third == "! risk: ws://c:1 cannot be used: is full"
-    assert str(attempts.error()) == (
+    assert str(error) == (
         "none of the 3 servers of risk can be used: nothing listens at ws://a:1; ws://b:1: another"
         " token; ws://c:1: is full"
     )
+
+
+def test_the_last_of_the_first_names_the_one_that_is_asked_for_then(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A name server gives three at first, and more when these are of no use."""
+    attempts = Attempts("risk", Found(SERVERS[:1]), 9.0)
+    for _ in attempts:
+        attempts.failed(ConnectionFailed("no"))
+    assert attempts.add([ServerInfo("risk", "3", ("ws://d:1",))])
+    assert [url for url, _, _ in attempts if not attempts.failed(ConnectionFailed("no"))] == [
+        "ws://d:1"
+    ]
+    attempts.error()
+    assert [record.getMessage() for record in caplog.records] == [
+        "! risk: ws://a:1 cannot be used: no; trying ws://b:1",
+        "! risk: ws://b:1 cannot be used: no; trying ws://d:1",
+        "! risk: ws://d:1 cannot be used: no",
+    ]
+
+
+def test_an_error_of_many_is_short() -> None:
+    """As many as a name server may make up, with URLs as long as they may be."""
+    urls = [f"ws://{'a' * 60}:{number}/{'x' * 1900}" for number in range(1, 129)]
+    attempts = Attempts("risk", Found([ServerInfo("risk", url, (url,)) for url in urls]), 9.0)
+    for url, _, _ in attempts:
+        attempts.failed(ConnectionFailed(f"{url}: no"))
+    assert len(str(attempts.error())) < 4100
+    few = Attempts("risk", Found([ServerInfo("risk", "1", tuple("abcdefghijkl"))]), 9.0)
+    for _ in few:
+        few.failed(ConnectionFailed("no"))
+    assert str(few.error()).endswith("g: no; h: no; and 4 more")
 
 
 def test_a_token_that_all_refuse_is_wrong() -> None:

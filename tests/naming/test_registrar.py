@@ -321,6 +321,26 @@ def test_stopping_gives_the_name_back(registrar: Registrar, registry: Registry) 
     registrar.stop()
 
 
+def test_a_name_server_that_hangs_holds_up_the_end_for_a_second(
+    registrar: Registrar, registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the middle of a renewal: that is ended, and nothing more is tried; said once."""
+    registrar.start()
+    registry.answering.clear()
+    registrar.drain()
+    while registry.calls[-1][2][-1] != "draining":
+        pass
+    began = time.monotonic()
+    registrar.stop()
+    assert time.monotonic() - began < 2.0
+    assert registrar._thread is not None
+    registrar._thread.join(20)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"! risk could not be deregistered: the name server {A} did not answer within 1 s"
+    ]
+    assert (registry.functions(A)[-1], registry.functions(B), registry.open) == ("renew", [], 0)
+
+
 def test_who_has_stopped_may_start_again(registrar: Registrar, registry: Registry) -> None:
     """And whoever is registered is not twice."""
     for _ in range(2):

@@ -19,9 +19,9 @@ def server(number: int, **more: Any) -> dict[str, Any]:
     return {"name": "risk", "id": str(number), "urls": [f"ws://s:{number}"], **more}
 
 
-def everything(revision: object, *servers: Any) -> dict[str, Any]:
+def everything(revision: object, *servers: Any, doubt: str | None = None) -> dict[str, Any]:
     """The first item of a stream."""
-    return {"kind": "all", "revision": revision, "servers": list(servers)}
+    return {"kind": "all", "revision": revision, "servers": list(servers), "doubt": doubt}
 
 
 def change(revision: int, kind: str, number: int, **more: Any) -> dict[str, Any]:
@@ -92,6 +92,36 @@ def test_another_name_server_tells_all_again(watch: Watch, registry: Registry) -
     assert first == ["registered 1 ready", "registered 2 ready"]
     assert sorted(second) == ["changed 2 draining", "gone 1 ready", "registered 3 ready"]
     assert registry.calls == [(A, "watch", (None, "")), (B, "watch", (None, ""))]
+
+
+def test_what_a_name_server_has_not_yet_heard_of_is_not_gone(
+    watch: Watch, registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was just started. When it is certain, who has not come is gone."""
+    begun = "it was just started"
+    registry.streams = [
+        [everything(3, server(1), server(2)), ConnectionFailed("gone")],
+        [everything(30, doubt=begun), change(31, "registered", 1), change(32, "registered", 3)],
+        [everything(32, server(1), server(3), doubt=begun), everything(33, server(1), server(3))],
+    ]
+    assert told(watch, 3) == [
+        ["registered 1 ready", "registered 2 ready"],
+        ["registered 3 ready"],
+        ["gone 2 ready"],
+    ]
+    # Not from the last revision: that the doubt was over would not be heard.
+    assert registry.calls[1:] == [(B, "watch", (None, "")), (B, "watch", (None, ""))]
+    assert watch.doubt == ""
+    assert [record.getMessage() for record in caplog.records] == [
+        f"! the list of servers may not be whole: {begun}",
+        "= the list of servers is whole",
+    ]
+
+
+def test_what_has_gone_is_told_in_doubt_too(watch: Watch, registry: Registry) -> None:
+    """The name server has seen it go."""
+    registry.streams = [[everything(3, server(1), doubt="why"), change(4, "gone", 1)]]
+    assert told(watch, 2) == [["registered 1 ready"], ["gone 1 ready"]]
 
 
 def test_at_the_beginning_nobody_is_an_error(watch: Watch, registry: Registry) -> None:

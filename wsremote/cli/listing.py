@@ -58,8 +58,14 @@ def ls(
         if watch:
             _watch(prefix, asked, as_json=as_json)
             return
-        found = servers(prefix, nameserver=asked.urls, nameserver_token=asked.token)
-    if as_json:
+        found = servers(
+            prefix, nameserver=asked.urls, nameserver_token=nameserver_token, token=token
+        )
+    if found.doubt:
+        click.echo(f"! the list of servers may not be whole: {found.doubt}", err=True)
+    if found.left_out and not found and not as_json:
+        click.echo("What the name server gave for servers cannot be read.")
+    elif as_json:
         click.echo(json.dumps([each.to_wire() for each in found], indent=2, ensure_ascii=False))
     else:
         _show(found, prefix)
@@ -76,7 +82,11 @@ def _watch(prefix: str, nameservers: NameServers, *, as_json: bool) -> None:
             is_first = False
             for change in changes:
                 if as_json:
-                    line = {"kind": change.kind, "server": change.server.to_wire()}
+                    line = {
+                        "kind": change.kind,
+                        "server": change.server.to_wire(),
+                        "doubt": watch.doubt or None,
+                    }
                     click.echo(json.dumps(line, ensure_ascii=False))
                 else:
                     server, clock = change.server, time.strftime("%H:%M:%S")

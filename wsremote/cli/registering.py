@@ -55,7 +55,8 @@ def registering(function: Callable[..., None]) -> Callable[..., None]:
         option(
             "--capacity",
             type=click.IntRange(1),
-            help="Sessions that it takes beside others of its name; --max-sessions by default.",
+            help="Sessions that it takes beside others of its name; by default the smaller of"
+            " --max-sessions and --max-sessions-per-token.",
         ),
         option("--service-version", help="Of what it serves; by default of the first PKG."),
     ]

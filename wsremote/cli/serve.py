@@ -104,6 +104,7 @@ def serve(
                     imported,
                     server.inventory.objects,
                     named=None if registering is None else registering.told_to_clients,
+                    one_token=registering is None or registering.has_token(config.token),
                     allowed_hosts=config.allowed_hosts,
                 )
             )

@@ -41,7 +41,7 @@ _ITS_TOKEN: Final = "nameserver_token=…, --nameserver-token or WSREMOTE_NAMESE
 _ITS_WORDS: Final = {
     "'wsremote serve'": "'wsremote nameserver'",
     "connect(token=...), --token or WSREMOTE_TOKEN": _ITS_TOKEN,
-    "--token, WSREMOTE_TOKEN": _ITS_TOKEN,
+    "the server did not prove": "it did not prove",
 }
 """What errors of a session tell the user to do about a server, and what about a name server."""
 
@@ -74,10 +74,12 @@ class NameServer:
             )
         except (WsRemoteError, OSError) as error:
             kind = type(error) if isinstance(error, ConnectionFailed) else ConnectionFailed
-            text = printable(str(error), _LONGEST)
+            text = printable(str(error), _LONGEST).removeprefix(f"{url}: ")
             for ours, its in _ITS_WORDS.items():
                 text = text.replace(ours, its)
-            raise kind(f"the name server {url}: {text}") from error
+            # Many begin with the URL themselves: `ws://… took the connection and`.
+            what = text if text.startswith(f"{url} ") else f"{url}: {text}"
+            raise kind(f"the name server {what}") from error
         try:
             if "nameserver" not in self._session.tree.packages:
                 served = ", ".join(self._session.tree.packages)
@@ -155,6 +157,11 @@ class NameServer:
         # Not `Session.close`, which waits 2 s for an answer to the goodbye.
         self._session._driver.close(_NO_TIME if self._is_lost else _FAREWELL)
 
+    def abandon(self) -> None:
+        """End the session at once, from any thread: a call that waits for an answer fails."""
+        self._is_lost = True
+        self._session._driver.close(_NO_TIME)
+
     def __enter__(self) -> NameServer:
         return self
 
@@ -167,8 +174,12 @@ class NameServer:
         begun = time.monotonic()
         try:
             yield
-        except (NameNotFound, NameTaken, NameRefused) as error:
-            raise _known(error) from None
+        except NameNotFound as error:
+            known = error.is_certain is True, error.is_known is True
+            raise NameNotFound(_told(error), *known) from None
+        except (NameTaken, NameRefused) as error:
+            kind = NameTaken if isinstance(error, NameTaken) else NameRefused
+            raise kind(f"the name server {self.url}: {_told(error)}") from None
         except LeaseLost as error:
             raise LeaseLost(_told(error), _reason(error.reason)) from None
         except CallTimeout as error:
@@ -192,13 +203,6 @@ class NameServer:
             raise ConnectionFailed(
                 f"the name server {self.url}: {_class_of(error)}: {_told(error)}"
             ) from None
-
-
-def _known(error: NameNotFound | NameTaken | NameRefused) -> WsRemoteError:
-    """The same error, with nothing in it but plain text."""
-    if isinstance(error, NameNotFound):
-        return NameNotFound(_told(error), error.is_certain is True, error.is_known is True)
-    return NameTaken(_told(error)) if isinstance(error, NameTaken) else NameRefused(_told(error))
 
 
 def _reason(said: object) -> str:

@@ -19,7 +19,7 @@ from .names import name_problem
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ServerInfo", "ServerLoad"]
+__all__ = ["ServerInfo", "ServerList", "ServerLoad"]
 
 _LONGEST: Final = 256
 """Characters of a text; a URL may have eight times as many."""
@@ -131,6 +131,18 @@ class ServerInfo:
             "heard": self.heard,
             "revision": self.revision,
         }
+
+
+class ServerList(list[ServerInfo]):
+    """Servers that a name server knows.
+
+    Attributes:
+        doubt: Why servers that run may be missing, in words; "" if none are.
+        left_out: Records that could not be read, of which the log has what is wrong.
+    """
+
+    doubt = ""
+    left_out = 0
 
 
 def _text(value: object, longest: int = _LONGEST) -> str:

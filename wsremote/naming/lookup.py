@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from ..errors import AuthenticationFailed, ConnectionFailed, NameNotFound, WsRemoteError
-from ..printable import kind_of
+from ..printable import kind_of, printable
 from .asking import NameServer
-from .information import ServerInfo
+from .information import ServerInfo, ServerList
 from .remembered import Remembered
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .nameservers import NameServers
     from .remembered import Answer
 
-__all__ = ["CANDIDATES", "Found", "all_servers", "is_gone", "look_up", "servers_of"]
+__all__ = ["CANDIDATES", "Found", "all_servers", "doubt_of", "is_gone", "look_up", "servers_of"]
 
 logger = logging.getLogger("wsremote.naming")
 
@@ -28,6 +28,10 @@ T = TypeVar("T")
 
 CANDIDATES: Final = 3
 """Servers that are asked for: one to connect to, and others in case that cannot be reached."""
+_MOST_LINES: Final = 3
+"""Records of one answer of which it is said why they are left out."""
+_LONGEST_DOUBT: Final = 500
+"""Characters of a name server's doubt."""
 _PATIENCE: Final = 3.0
 """Seconds for all name servers together where an earlier answer is remembered."""
 
@@ -79,7 +83,8 @@ def look_up(
         answer = server.call(
             "resolve", name, version or None, tags, zone, candidates, timeout=seconds
         )
-        found = [each for each in servers_of(answer, server.url) if each.name == name]
+        # Cut to what was asked for: each is tried, and there may be thousands.
+        found = [each for each in servers_of(answer, server.url, candidates) if each.name == name]
         if not found:
             raise ConnectionFailed(
                 f"the name server {server.url} gave no record of {name} that can be used"
@@ -109,7 +114,7 @@ def all_servers(
     *,
     ssl_context: ssl.SSLContext | None,
     timeout: float,
-) -> list[ServerInfo]:
+) -> ServerList:
     """All servers whose names begin so, also those that take no clients; by their names.
 
     Args:
@@ -122,11 +127,17 @@ def all_servers(
         ConnectionFailed: No name server answers.
     """
 
-    def ask(server: NameServer, seconds: float) -> list[ServerInfo]:
-        return servers_of(server.call("servers", prefix, timeout=seconds), server.url)
+    def ask(server: NameServer, seconds: float) -> ServerList:
+        end = time.monotonic() + seconds
+        # First: what is missing in the list then may be there a moment later.
+        doubt = doubt_of(server.call("doubt", timeout=seconds))
+        left = max(0.0, end - time.monotonic())
+        found = servers_of(server.call("servers", prefix, timeout=left), server.url)
+        found.sort(key=lambda each: (each.name, -each.age, each.urls))
+        found.doubt = doubt
+        return found
 
-    found = _ask_all(nameservers, ask, ssl_context=ssl_context, timeout=timeout)
-    return sorted(found, key=lambda each: (each.name, -each.age, each.urls))
+    return _ask_all(nameservers, ask, ssl_context=ssl_context, timeout=timeout)
 
 
 def is_gone(
@@ -200,7 +211,9 @@ def _ask_all(
                 answer = question(server, until - time.monotonic())
         except WsRemoteError as error:
             logger.info("! %s", error)
-            if not isinstance(error, ConnectionFailed):
+            if isinstance(error, AuthenticationFailed):
+                error = nameservers.explained(error)
+            elif not isinstance(error, ConnectionFailed):
                 # Of those that only servers are told when they register.
                 text = f"the name server {url}: {type(error).__name__}: {error}"
                 error = ConnectionFailed(text)
@@ -234,8 +247,18 @@ def _joined(failures: Sequence[ConnectionFailed]) -> str:
     return "; ".join([*(text.rstrip(".") for text in texts), last])
 
 
-def servers_of(answer: object, url: str) -> list[ServerInfo]:
+def doubt_of(said: object) -> str:
+    """Why a name server's list may lack servers, in words; "" if it says nothing of that."""
+    return printable(said, _LONGEST_DOUBT) if type(said) is str else ""
+
+
+def servers_of(answer: object, url: str, most: int | None = None) -> ServerList:
     """The records of an answer; what is none is left out, with a line in the log.
+
+    Args:
+        answer: Of a name server.
+        url: Of that one.
+        most: Records that were asked for; None for all that there are.
 
     Raises:
         ConnectionFailed: It is no list.
@@ -245,12 +268,18 @@ def servers_of(answer: object, url: str) -> list[ServerInfo]:
             f"the name server {url} gave {kind_of(answer)} for a list of servers: is it the"
             " same version of wsremote?"
         )
-    found = []
-    for record in answer:  # type: ignore[attr-defined]
+    found = ServerList()
+    for record in answer[:most]:  # type: ignore[index]
         try:
             found.append(ServerInfo.from_wire(record))
         except ValueError as error:
-            logger.warning("! the name server %s gave a record that is left out: %s", url, error)
+            found.left_out += 1
+            if found.left_out <= _MOST_LINES:
+                why = printable(str(error))
+                logger.warning("! the name server %s gave a record that is left out: %s", url, why)
+    if found.left_out > _MOST_LINES:
+        more = found.left_out - _MOST_LINES
+        logger.warning("! the name server %s gave %d more that are left out", url, more)
     return found
 
 

@@ -30,10 +30,12 @@ class NameServers:
     Attributes:
         urls: In the order in which they were given.
         token: That they let in.
+        is_shared: Whether that is the servers' token, as none was given for the name servers.
     """
 
     urls: tuple[str, ...]
     token: str = field(repr=False)
+    is_shared: bool = field(default=False, repr=False, compare=False)
 
     @classmethod
     def given(
@@ -64,19 +66,24 @@ class NameServers:
             url = f"ws://HOST:{DEFAULT_PORT}"
             how = f"--nameserver {url}" if options else f"nameserver={url!r}"
             raise ConnectionFailed(f"{purpose}: give {how}, or set WSREMOTE_NAMESERVER")
-        token = (
-            nameserver_token
-            or os.environ.get("WSREMOTE_NAMESERVER_TOKEN")
-            or token
-            or os.environ.get("WSREMOTE_TOKEN")
-        )
-        if not token:
+        own = nameserver_token or os.environ.get("WSREMOTE_NAMESERVER_TOKEN")
+        shared = token or os.environ.get("WSREMOTE_TOKEN")
+        if not own and not shared:
             how = "--nameserver-token or --token" if options else "nameserver_token=… or token=…"
             raise AuthenticationFailed(
                 f"the name server {urls[0]} wants a token: give {how}, or set"
                 " WSREMOTE_NAMESERVER_TOKEN or WSREMOTE_TOKEN"
             )
-        return cls(urls, token)
+        return cls(urls, own or shared or "", is_shared=not own)
+
+    def explained(self, error: AuthenticationFailed) -> AuthenticationFailed:
+        """The same error; and which token they have not taken, if it was the servers'."""
+        if not self.is_shared:
+            return error
+        return AuthenticationFailed(
+            f"{str(error).rstrip('.')}. It was shown the token of the servers (token=…, --token or"
+            " WSREMOTE_TOKEN), as none is given for the name server"
+        )
 
     def in_turn(self) -> list[str]:
         """All of them, the one that has answered last first."""

@@ -36,6 +36,12 @@ logger = logging.getLogger("wsremote.naming")
 
 _FAILURES: Final = (ConnectionFailed, ConnectionLost, SessionClosed, OSError)
 """What lets the next server be tried."""
+_LONGEST: Final = 500
+"""Characters of what is said of one of them."""
+_LONGEST_ERROR: Final = 4000
+"""The same of all of them: a URL alone may have 2000."""
+_MOST_REASONS: Final = 8
+"""Of so many at most it is said why they cannot be used."""
 _MORE_CANDIDATES: Final = 16
 """Servers that are asked for when none of the first can be used; name servers give no more."""
 
@@ -66,6 +72,8 @@ class Attempts:
         # By the URL; and what was wrong with it, in the same order.
         self._places: dict[str, ServerInfo] = {}
         self._failures: list[tuple[str, bool]] = []
+        # A warning that is still to say which is the next.
+        self._unsaid = ""
         self._doubt = found.doubt
         self.add(found.servers)
 
@@ -84,6 +92,7 @@ class Attempts:
         """
         while (number := len(self._failures)) < len(self._places):
             url, server = list(self._places.items())[number]
+            self._say(f"; trying {url}")
             left = max(0.05, self._end - self._clock())
             yield url, server, round(left / (len(self._places) - number), 2)
 
@@ -95,23 +104,30 @@ class Attempts:
     def failed(self, error: Exception) -> None:
         """The last URL is of no use."""
         # A server that has proved nothing may have said it.
-        text = printable(str(error), 2000)
+        urls, tried = list(self._places), len(self._failures) + 1
+        text = printable(str(error), _LONGEST).removeprefix(f"{urls[tried - 1]}: ")
         self._failures.append((text, isinstance(error, AuthenticationFailed)))
-        urls, tried = list(self._places), len(self._failures)
-        following = f"; trying {urls[tried]}" if tried < len(urls) else ""
-        logger.warning(
-            "! %s: %s cannot be used: %s%s", self._name, urls[tried - 1], text, following
-        )
+        self._unsaid = f"! {self._name}: {urls[tried - 1]} cannot be used: {text}"
+
+    def _say(self, following: str) -> None:
+        """Warn of the last that was of no use: others may have been asked for since then."""
+        if self._unsaid:
+            logger.warning("%s%s", self._unsaid, following)
+        self._unsaid = ""
 
     def error(self) -> ConnectionFailed:
-        """That none of them is of use: each with its reason."""
+        """That none of them is of use: each of the first with its reason."""
+        self._say("")
         all_refuse = all(is_refusal for _, is_refusal in self._failures)
         kind = AuthenticationFailed if all_refuse else ConnectionFailed
-        reasons = "; ".join(
+        said = [
             text if url in text else f"{url}: {text}"
             for url, (text, _) in zip(self._places, self._failures, strict=True)
-        )
+        ]
         count = len(self._places)
+        if count > _MOST_REASONS:
+            said[_MOST_REASONS:] = [f"and {count - _MOST_REASONS} more"]
+        reasons = "; ".join(said)[:_LONGEST_ERROR]
         what = "the server" if count == 1 else f"none of the {count} servers"
         verb = "cannot be used" if count == 1 else "can be used"
         text = f"{what} of {self._name} {verb}: {reasons}"

@@ -46,6 +46,10 @@ class Registering:
         """The name, and where clients ask for it."""
         return self.name, ",".join(self.nameservers.urls)
 
+    def has_token(self, token: str) -> bool:
+        """Whether the name servers are shown this token, which is the servers' own."""
+        return self.nameservers.token == token
+
     def identify(self, server: Server, packages: Sequence[str]) -> Identity:
         """Have a server tell its clients what it is called. Before it listens.
 

@@ -57,11 +57,11 @@ _REFUSED: Final = 30.0
 _UNSURE: Final = 60.0
 """Seconds in which a registration whose answer was lost may still come to pass."""
 _FAREWELL: Final = 1.0
-"""Seconds for a name server to hear that a server stops; one more to see that it hangs."""
-_STOPPING: Final = 2.5
-"""Seconds that `stop()` takes at most."""
-_HANGING: Final = 1.0
-"""The same as long as there is no lease to give back."""
+"""Seconds for a name server to hear that a server stops."""
+_STOPPING: Final = 1.0
+"""Seconds that `stop()` waits for that at most, whatever goes on then with the name server."""
+_ENDING: Final = 2.5
+"""Seconds for the thread to end when it was refused."""
 _GLANCE: Final = 0.1
 """Seconds between two looks whether the first registration is still waited for."""
 
@@ -75,6 +75,8 @@ class _NameServer(Protocol):
     def call(self, function: str, *args: Any, timeout: float) -> Any: ...
 
     def close(self) -> None: ...
+
+    def abandon(self) -> None: ...
 
 
 class Registrar:
@@ -127,6 +129,8 @@ class Registrar:
         self._trouble: str | None = None
         self._is_over = False
         self._stopping = False
+        # Whether nothing more is said to a name server, which took too long while we stop.
+        self._is_abandoned = False
         # Whether the first round is over, and what it has ended with for good.
         self._begun = threading.Event()
         self._refusal: Exception | None = None
@@ -157,7 +161,7 @@ class Registrar:
         if self._thread is not None and self._thread.is_alive():
             raise RuntimeError(f"{self._name} is registered already, or is still being given back")
         # It may have been stopped before.
-        self._stopping = self._is_over = False
+        self._stopping = self._is_over = self._is_abandoned = False
         self._trouble, self._untried, self._rounds = None, [], 0
         self._refusal = None
         self._begun.clear()
@@ -173,7 +177,7 @@ class Registrar:
             self._changed.set()
             raise
         if self._refusal is not None:
-            self._thread.join(_STOPPING)
+            self._thread.join(_ENDING)
             self._thread = None
             raise self._refusal
 
@@ -187,9 +191,23 @@ class Registrar:
         self._stopping = True
         self._changed.set()
         if self._thread is not None:
-            self._thread.join(_HANGING)
-            if self._fence is not None:
-                self._thread.join(_STOPPING - _HANGING)
+            self._thread.join(_STOPPING)
+            if self._thread.is_alive():
+                self._abandon()
+
+    def _abandon(self) -> None:
+        """Leave a name server alone that does not answer; the lease ends by itself."""
+        if self._fence is not None and not self._is_abandoned:
+            logger.warning(
+                "! %s could not be deregistered: the name server %s did not answer within %g s",
+                self._name,
+                self._url,
+                _STOPPING,
+            )
+        self._is_abandoned = True
+        server = self._server
+        if server is not None:
+            server.abandon()
 
     # ---- in its thread ---------------------------------------------------------------
 
@@ -219,7 +237,7 @@ class Registrar:
                 raise
             except (WsRemoteError, OSError) as error:
                 if isinstance(error, AuthenticationFailed):
-                    refused = refused or error
+                    refused = refused or self._nameservers.explained(error)
                 if self._give_up():
                     if refused is not None:
                         raise refused from None
@@ -343,6 +361,8 @@ class Registrar:
 
     def _complain_of(self, error: Exception) -> None:
         """No name server can be reached."""
+        if self._is_abandoned:
+            return
         # It may be found still: name servers that lose their Redis go on giving what they know.
         what = "is not registered" if self._fence is None else "cannot renew its registration"
         self._complain(
@@ -373,7 +393,7 @@ class Registrar:
     def _leave(self) -> None:
         """Give the lease back, over another connection if this one is lost."""
         try:
-            if self._fence is not None:
+            if self._fence is not None and not self._is_abandoned:
                 if self._server is not None and not self._server.connected:
                     self._hang_up()
                 if self._server is None:
@@ -382,7 +402,8 @@ class Registrar:
                 self._server.call("deregister", name, server, fence, timeout=_FAREWELL)
                 logger.info("= %s is no longer registered", self._name)
         except (WsRemoteError, ValueError, OSError) as error:
-            logger.warning("! %s could not be deregistered: %s", self._name, error)
+            if not self._is_abandoned:
+                logger.warning("! %s could not be deregistered: %s", self._name, error)
         self._fence = None
         self._hang_up()
 

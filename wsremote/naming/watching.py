@@ -11,7 +11,7 @@ from ..errors import AuthenticationFailed, ConnectionFailed, WsRemoteError
 from ..printable import kind_of
 from .asking import NameServer
 from .information import ServerInfo
-from .lookup import servers_of
+from .lookup import doubt_of, servers_of
 
 if TYPE_CHECKING:
     import ssl
@@ -59,7 +59,9 @@ class Watch:
         pause: Waits so many seconds.
 
     Attributes:
-        servers: Those of this moment, by name and id.
+        servers: Those of this moment, by name and id. What a name server lacks that has just been
+            started stays in it, until that one has heard all servers.
+        doubt: Why others that run may be missing, in words; "" if none are.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Watch:
         self._reach = reach
         self._pause = pause
         self.servers: dict[_Key, ServerInfo] = {}
+        self.doubt = ""
 
     def __iter__(self) -> Generator[list[Change], None, None]:
         """First all that there are, as registered; then the changes as they come, without end.
@@ -99,9 +102,11 @@ class Watch:
                             has_begun = True
                             yield changes
                 except (WsRemoteError, ValueError, OSError) as error:
+                    if isinstance(error, AuthenticationFailed):
+                        error = self._nameservers.explained(error)
                     failures.append(str(error))
                     if not has_begun and isinstance(error, AuthenticationFailed):
-                        raise
+                        raise error from None
             if not has_begun:
                 raise ConnectionFailed("; ".join(failures))
             if not failed_rounds:
@@ -117,7 +122,9 @@ class Watch:
             # Of this session only: another name server counts for itself.
             since: int | None = None
             while True:
-                for item in server.watch(since, self._prefix, patience=_PATIENCE):
+                # While there is a doubt all is asked for again: it may have ended in between.
+                last = None if self.doubt else since
+                for item in server.watch(last, self._prefix, patience=_PATIENCE):
                     since, changes = self._read(item, url)
                     self._nameservers.has_answered(url)
                     yield changes
@@ -133,6 +140,7 @@ class Watch:
                 raise ValueError("its revision is no number, or its kind no text")
             if kind == "all":
                 found = servers_of(item["servers"], url)
+                self._take_doubt(doubt_of(item.get("doubt")))
                 return revision, self._replace({(each.name, each.id): each for each in found})
             key = item["name"], item["id"]
             if not all(type(part) is str for part in key):
@@ -146,11 +154,20 @@ class Watch:
         return revision, self._put(key, server)
 
     def _replace(self, found: dict[_Key, ServerInfo]) -> list[Change]:
-        """These are all that there are."""
+        """These are all that there are, or all that are known already if there is a doubt."""
         changes = []
-        for key in [*self.servers.keys() - found.keys(), *found]:
+        gone = () if self.doubt else self.servers.keys() - found.keys()
+        for key in [*gone, *found]:
             changes += self._put(key, found.get(key))
         return changes
+
+    def _take_doubt(self, doubt: str) -> None:
+        """Say when one begins, and when it ends."""
+        if doubt and not self.doubt:
+            logger.warning("! the list of servers may not be whole: %s", doubt)
+        elif self.doubt and not doubt:
+            logger.warning("= the list of servers is whole")
+        self.doubt = doubt
 
     def _put(self, key: _Key, server: ServerInfo | None) -> list[Change]:
         before = self.servers.pop(key, None)

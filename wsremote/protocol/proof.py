@@ -55,7 +55,8 @@ REFUSAL: Final = (
 
 _IMPOSTOR: Final = (
     "the server did not prove that it knows the token: something else answers at this address,"
-    " or the token (--token, WSREMOTE_TOKEN) is that of another server; nothing was sent to it"
+    " or the token (connect(token=...), --token or WSREMOTE_TOKEN) is that of another server;"
+    " nothing was sent to it"
 )
 
 
