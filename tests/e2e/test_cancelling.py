@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from local_server import SOURCE, TOKEN, Local, serving
 
@@ -42,6 +43,26 @@ async def fail(name):
 
 async def relay(function):
     return await function()
+
+async def relay_in_time(function):
+    try:
+        async with asyncio.timeout(0.01):
+            await function()
+    except TimeoutError:
+        return "late"
+
+async def clean_up_slowly():
+    try:
+        await asyncio.sleep(40)
+    except asyncio.CancelledError:
+        log.append("told")
+        try:
+            while not door("clean").is_set():
+                await asyncio.sleep(0.001)
+        except asyncio.CancelledError:
+            log.append("told again")
+        log.append("cleaned")
+        raise
 
 async def stay():
     try:
@@ -254,6 +275,38 @@ def test_an_exception_that_nobody_wants_is_not_shown(
     assert "Traceback" not in caplog.text
 
 
+def test_a_time_limit_of_the_servers_for_a_function_here(run: Callable[[Main], None]) -> None:
+    """`asyncio.timeout` there ends with TimeoutError."""
+
+    async def called() -> None:
+        await asyncio.sleep(40)
+
+    async def main(pkg: Any) -> None:
+        assert await pkg.relay_in_time(called) == "late"
+
+    run(main)
+
+
+def test_what_cleans_up_for_long_is_told_once(run: Callable[[Main], None], local: Local) -> None:
+    """A task here that waits for it no longer leaves it alone."""
+
+    async def main(pkg: Any) -> None:
+        task = asyncio.ensure_future(pkg.clean_up_slowly())
+        await asyncio.sleep(0)
+        await pkg.nap(0)
+        task.cancel()
+        # An async session waits for it a tenth of a second, a blocking one until it has ended.
+        await asyncio.wait([task], timeout=0.5)
+        local.module.door("clean").set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        while "cleaned" not in local.module.log:  # noqa: ASYNC110 - the server is in this process
+            await asyncio.sleep(0)
+        assert local.module.log == ["told", "cleaned"]
+
+    run(main)
+
+
 # ---- what follows a call that was given up, in a session of a loop -----------------------
 
 
@@ -318,6 +371,35 @@ def test_calls_that_wait_for_a_lane_probe_it_once(
 
     asyncio.run(main())
     assert len(probes) == 1
+
+
+def test_a_pipeline_that_is_cancelled_while_an_array_leaves_keeps_no_call(local: Local) -> None:
+    """What has left is told to end, and its promises wait for nothing."""
+    array = np.ones(2_000_000)
+
+    async def main() -> None:
+        async with wsremote.connect_async(local.url, token=TOKEN) as session:
+            pkg = getattr(session.modules, local.name)
+
+            async def block() -> None:
+                async with session.pipeline():
+                    for number in range(200):
+                        pkg.add(number, 1)
+                    pkg.size_behind("array", array)
+                    await asyncio.sleep(40)
+
+            for _ in range(5):
+                task = asyncio.create_task(block())
+                while not session._driver._carrying:  # noqa: ASYNC110 - the array is leaving
+                    await asyncio.sleep(0)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            assert await pkg.add(1, 2) == 3
+            await asyncio.sleep(0)
+            assert not session._driver._calls and not session._driver._outgoing
+
+    asyncio.run(main())
 
 
 async def _five() -> int:

@@ -332,8 +332,13 @@ class AsyncDriver(AsyncSending):
 
     # ---- calls that are given up -----------------------------------------------------
 
-    def abandon(self, answer: Answer) -> None:
-        """Nobody wants the answer any more: tell the server, and drop it when it comes."""
+    def abandon(self, answer: Answer, *, is_told: bool = False) -> None:
+        """Nobody wants the answer any more: tell the server, and drop it when it comes.
+
+        Args:
+            answer: Of the call.
+            is_told: Whether the server knows: told again, it would cancel what cleans up there.
+        """
         call = answer.call
         self._failures.pop(call, None)
         if answer.value is not NOTHING or answer.message is not None:
@@ -350,7 +355,8 @@ class AsyncDriver(AsyncSending):
         if answer.lane != POOL:
             self._stuck, self._may_clean_up = ended.future, answer.lane < 0
         try:
-            self.send(Cancel, call)
+            if not is_told:
+                self.send(Cancel, call)
         except ConnectionLost as error:
             logger.debug("! call %d was not cancelled: %s", call, error)
         self._take_over(answer)
@@ -384,7 +390,7 @@ class AsyncDriver(AsyncSending):
         finally:
             late.cancel()
         if not answer.has_come or answer.told < cancels:
-            self.abandon(answer)
+            self.abandon(answer, is_told=True)
             raise error
 
     def _late(self, answer: Answer) -> None:
@@ -422,7 +428,7 @@ class AsyncDriver(AsyncSending):
             else:
                 if self.detached is not None:
                     text = "still running, as far as is known: there is no connection"
-                self.abandon(answer)
+                self.abandon(answer, is_told=True)
         raise CallTimeout(
             f"{call_name(*answer.what)} has not answered in {seconds:g} s; it was {text}", outcome
         )

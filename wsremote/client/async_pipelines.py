@@ -314,8 +314,14 @@ class AsyncPipeline:
                     batcher.add(entry)
                     continue
                 self._send(batcher)
-                lane = batcher.lane, batcher.parent
-                await driver.send_behind(Exec, transfers, entry[0], *lane, *entry[1:], transfers)
+                lane, parent = batcher.lane, batcher.parent
+                fields = entry[0], lane, parent, *entry[1:], transfers
+                try:
+                    await driver.send_behind(Exec, transfers, *fields)
+                except BaseException:
+                    # The block was left: nothing tells when those have ended that have left.
+                    self._abandon(numbers)
+                    raise
             barrier = Answer(driver, next(driver._call_numbers), ("", "the end of a batch"))
             barrier.sent = True
             barrier.add_done_callback(self._batch_ended, context=copy_context())
@@ -323,6 +329,17 @@ class AsyncPipeline:
             self._batches[barrier.call] = numbers
             batcher.add([barrier.call, _ASK, 0, None, []])
             self._send(batcher)
+
+    def _abandon(self, numbers: list[int]) -> None:
+        """Calls that have left are to end, and nobody waits for that."""
+        driver = self._driver
+        for call in reversed(numbers):
+            with contextlib.suppress(ConnectionLost):
+                driver.send(Cancel, call)
+            driver._calls.pop(call, None)
+            self._needed.pop(call, None)
+            self._let_go(call)
+        self._release()
 
     async def _release_held(self) -> None:
         """Encode the first call, which is held back, when those before it have ended.
@@ -465,8 +482,12 @@ class AsyncPipeline:
     async def _until_asked_behind(self, call: int) -> None:
         """Wait until what is sent next is executed behind a call: at once, if in the same lane."""
         driver = self._driver
+
+        def has_not_ended() -> bool:
+            return not driver.closed and any(call in calls for calls in self._batches.values())
+
         if abs(driver.lane_number) != abs(self._batcher.lane) or driver._stuck is not None:
-            await driver.poller_of_loop.room(lambda: call in self._needed and not driver.closed)
+            await driver.poller_of_loop.room(has_not_ended)
 
     def _errors_seen(self, call: int) -> None:
         if call in self._answers:

@@ -204,15 +204,20 @@ class CallingBack(Outbox, ABC):
                 raise cancelled  # it had ended before it was told
             answer = wait.answer
         except BaseException as error:
+            cancelled = None  # its traceback has this frame
             self.give_up(callback, wait)
             if isinstance(error, ConnectionLost):
                 raise SessionClosed(self.gone) from error
             raise
-        finally:
-            cancelled = None  # its traceback has this frame
         try:
             return self.value_of(answer, callback, containers, strand)
+        except asyncio.CancelledError:
+            if cancelled is None:
+                raise
+            # That of this task, and not the client's: `asyncio.timeout` asks for the very class.
+            raise cancelled from None
         finally:
+            cancelled = None  # its traceback has this frame
             self._answer_is_read(callback)
 
     def strand_here(self) -> Strand:
