@@ -133,6 +133,22 @@ async def again_and_again(function: Callable[[], Awaitable[object]]) -> None:
         await function()
 
 
+async def cancel_behind_the_end(task: asyncio.Future[Any], door: str, local: Local) -> None:
+    """Cancel a task when what it awaits behind a door has ended there, and is not read here."""
+    while not local.module.log:  # noqa: ASYNC110 - the server is in this process
+        await asyncio.sleep(0)
+    (there,) = local.server._sessions.values()
+    assert isinstance(there, Session)
+    assert there._running
+    local.module.door(door).set()
+    # Nothing is read here meanwhile.
+    while there._running:
+        pass
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 @pytest.mark.parametrize("kind", ["short", "longer", "steps", "callback"])
 def test_one_cancel_ends_a_task_that_awaits_again_and_again(
     run: Callable[[Main], None], kind: str
@@ -170,17 +186,7 @@ def test_an_answer_that_waits_to_be_read_does_not_make_up_for_a_cancel(
 
     async def main(pkg: Any) -> None:
         task = asyncio.ensure_future(pkg.wait_for_door())
-        while not local.module.log:  # noqa: ASYNC110 - the server is in this process
-            await asyncio.sleep(0)
-        local.module.door("cancelled").set()
-        (there,) = local.server._sessions.values()
-        assert isinstance(there, Session)
-        # Nothing is read here meanwhile.
-        while there._running or len(local.module.log) < 2:
-            pass
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await cancel_behind_the_end(task, "cancelled", local)
         assert await pkg.relay(_five) == 5
 
     run(main)
@@ -259,16 +265,7 @@ def test_an_exception_that_nobody_wants_is_not_shown(
         for name in ("ValueError", "asyncio.CancelledError", "KeyboardInterrupt"):
             local.module.log.clear()
             task = asyncio.ensure_future(pkg.fail(name))
-            while not local.module.log:  # noqa: ASYNC110 - the server is in this process
-                await asyncio.sleep(0)
-            local.module.door(name).set()
-            (there,) = local.server._sessions.values()
-            assert isinstance(there, Session)
-            while there._running:
-                pass
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+            await cancel_behind_the_end(task, name, local)
             assert await pkg.relay(_five) == 5
 
     run(main)

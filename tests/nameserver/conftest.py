@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis_server import RedisStage
 
 import wsremote
 from nameserver import service
@@ -15,6 +16,7 @@ from nameserver.access import Access, Grant
 from nameserver.at_once import answered_at_once
 from nameserver.memory_store import MemoryStore
 from nameserver.pages import pages_of
+from nameserver.redis_store import RedisStore
 from wsremote.server.config import ServerConfig
 from wsremote.server.server import Server
 
@@ -107,3 +109,20 @@ def ask(running: InProcess) -> Iterator[Ask]:
     yield module
     for session in sessions.values():
         session.close()
+
+
+# ---- of tests with a `stage` of their own
+
+
+@pytest.fixture
+def store(stage: RedisStage) -> RedisStore:
+    """The store of one name server."""
+    return stage.store
+
+
+@pytest.fixture
+def other(stage: RedisStage) -> Iterator[RedisStore]:
+    """That of a second one."""
+    made = stage.open()
+    yield made
+    made.close()

@@ -23,20 +23,6 @@ def stage(tmp_path: Path) -> Iterator[RedisStage]:
     made.close()
 
 
-@pytest.fixture
-def store(stage: RedisStage) -> RedisStore:
-    """The store of one name server."""
-    return stage.store
-
-
-@pytest.fixture
-def other(stage: RedisStage) -> Iterator[RedisStore]:
-    """That of a second one."""
-    made = stage.open()
-    yield made
-    made.close()
-
-
 def states(store: RedisStore) -> set[str]:
     """Those of all entries."""
     return {entry.state for entry in store.view.entries()}

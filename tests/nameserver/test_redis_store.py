@@ -38,20 +38,6 @@ def stage(tmp_path: Path) -> Iterator[RedisStage]:
     made.close()
 
 
-@pytest.fixture
-def store(stage: RedisStage) -> RedisStore:
-    """The store of one name server."""
-    return stage.store
-
-
-@pytest.fixture
-def other(stage: RedisStage) -> Iterator[RedisStore]:
-    """That of a second one."""
-    made = stage.open()
-    yield made
-    made.close()
-
-
 def states(store: RedisStore) -> dict[str, str]:
     """The state of each entry, by name."""
     return {entry.record.name: entry.state for entry in store.view.entries()}
